@@ -1,0 +1,53 @@
+# Everything a person or CI runs. `make demo` and `make test` set up what they need.
+SHELL := /bin/bash
+PY := .venv/bin/python
+CACHE := $(or $(REPOBRIDGE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/repobridge)
+PYTHON ?= python3
+
+.PHONY: help setup demo test test-long lint format bench proto clean
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: .venv/.synced $(CACHE)/claude-cli/.path ## The environment: uv into .venv, the locked packages, the Claude CLI
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "RepoBridge needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+
+.venv/.synced: .venv/bin/uv pyproject.toml uv.lock
+	UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --frozen --quiet --python .venv/bin/python
+	@touch $@
+
+$(CACHE)/claude-cli/.path: .venv/.synced session-runner/claude-cli/package.json session-runner/claude-cli/package-lock.json scripts/install-claude
+	@mkdir -p $(@D)
+	scripts/install-claude > $@.new && mv $@.new $@
+
+demo: setup ## The main job: serve a sample repository and chat with it
+	@$(PY) scripts/demo.py
+
+test: setup ## Every test, one case of each long sweep
+	$(PY) -m pytest -m "not long"
+
+test-long: setup ## Every test, the long sweeps whole
+	$(PY) -m pytest
+
+lint: .venv/.synced ## ruff, mypy --strict, import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+format: .venv/.synced ## Put the code into ruff's format
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+
+proto: .venv/.synced ## Generate the stubs of the .proto files
+	scripts/generate-proto
+
+bench: setup ## The benchmarks, each as a ratio or difference to a baseline in the same run
+	$(PY) -m benchmarks
+
+clean: ## Remove what setup made in the checkout (the cache stays)
+	rm -rf .venv

@@ -1,0 +1,1 @@
+"""The `repobridge` command line."""

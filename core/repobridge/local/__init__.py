@@ -1,0 +1,1 @@
+"""The local wire: `chat` and `attach` talk to `repobridge serve`."""

@@ -1,0 +1,1 @@
+"""The session wire: a client talks to one session-runner."""

@@ -1,0 +1,1 @@
+"""The session-runner: owns a workspace and the agents that work in it."""
