@@ -1,0 +1,130 @@
+"""The keys of a configuration file, as llm-bridge defines them, and ours under `serve`.
+
+Zeros mean the default, as in llm-bridge. What a value means beyond its own field (paths that exist,
+channels that are used once) is checked in `config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from repobridge import durations
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    nanoseconds = durations.parse(value)
+    if nanoseconds <= 0:
+        raise ValueError(f'"{value}" is not longer than nothing')
+    return nanoseconds
+
+
+Nanoseconds = Annotated[int, BeforeValidator(_duration)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Snowflake = Annotated[str, Field(pattern=r"^([0-9]{1,20})?$")]
+
+
+class Worktree(_Section):
+    """A further working tree of a repo, with a channel of its own."""
+
+    name: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1)]
+    """Absolute."""
+    channel_id: Snowflake = ""
+    branch: str = ""
+    """For people; nothing is checked out."""
+
+
+class Repo(_Section):
+    """One bridge: a channel, and the directory that it talks about."""
+
+    provider: Literal["discord", "terminal"] = "terminal"
+    channel_id: str = ""
+    """A Discord snowflake; the terminal has no use for it."""
+    llm: Literal["", "claude"] = ""
+    working_dir: Annotated[str, Field(min_length=1)]
+    worktrees: tuple[Worktree, ...] = ()
+    git_root: str = ""
+    branch: str = ""
+
+
+class RateLimit(_Section):
+    """Token buckets for messages, per second."""
+
+    enabled: bool = True
+    user_rate: Rate = 0.0
+    user_burst: Count = 0
+    channel_rate: Rate = 0.0
+    channel_burst: Count = 0
+
+
+class Defaults(_Section):
+    """What every repo shares."""
+
+    llm: Literal["", "claude"] = "claude"
+    claude_path: str = ""
+    output_threshold: Count = 0
+    idle_timeout: Nanoseconds = 10 * durations.MINUTE
+    resume_session: bool = True
+    rate_limit: RateLimit = RateLimit()
+    base_dir: str = ""
+    """Where llm-bridge's /clone puts checkouts; accepted, and of no use here."""
+
+
+class Discord(_Section):
+    """How to reach Discord."""
+
+    bot_token: SecretStr = SecretStr("")
+    application_id: str = ""
+    public_key: str = ""
+    test_channel_id: str = ""
+
+
+class Providers(_Section):
+    """Where messages come from."""
+
+    discord: Discord = Discord()
+
+
+class Serve(_Section):
+    """What RepoBridge adds to llm-bridge's format; llm-bridge itself ignores the section."""
+
+    allowed_roots: tuple[str, ...] = ()
+    """Directories that every working_dir must lie in, links resolved; absent: anywhere."""
+    environment: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")], ...] = ()
+    """Names, or prefixes that end in `*`, of the variables that reach the agent."""
+    log_format: Literal["text", "json"] = "text"
+    socket: str = ""
+
+
+class File(_Section):
+    """The whole file."""
+
+    repos: dict[str, Repo] = Field(default_factory=dict)
+    defaults: Defaults = Defaults()
+    providers: Providers = Providers()
+    serve: Serve = Serve()
+
+
+def section(path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The section that a path leads to, or None where it is a value."""
+    fixed: dict[tuple[str | int, ...], type[BaseModel]] = {
+        (): File,
+        ("defaults",): Defaults,
+        ("defaults", "rate_limit"): RateLimit,
+        ("providers",): Providers,
+        ("providers", "discord"): Discord,
+        ("serve",): Serve,
+    }
+    if path[:1] == ("repos",):
+        inner: dict[int, type[BaseModel]] = {2: Repo, 4: Worktree}
+        return inner.get(len(path))
+    return fixed.get(path)
