@@ -240,7 +240,7 @@ def test_a_word_is_held_only_while_it_may_become_a_key() -> None:
     stream = Redactor().stream()
     assert stream.feed("the end of a quick sk") == "the end of a quick "
     assert stream.held == 2
-    assert stream.feed("y is blue") == "sky is blue"
+    assert stream.feed("y is wild") == "sky is wild"
 
 
 def test_a_key_without_an_end_is_never_kept() -> None:
@@ -249,7 +249,7 @@ def test_a_key_without_an_end_is_never_kept() -> None:
     for _ in range(100):
         assert stream.feed("a" * 1000) == ""
         assert stream.held <= 1
-    assert stream.feed(" y") == " y"
+    assert stream.feed(" z") == " z"
     assert stream.finish() == ""
 
 
