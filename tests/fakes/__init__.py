@@ -1,0 +1,1 @@
+"""Imitations of the outside services, as strict as what they imitate."""

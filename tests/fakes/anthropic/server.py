@@ -1,0 +1,292 @@
+"""The imitation itself: an HTTP server on loopback that a test scripts and questions."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import string
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from tests.fakes.anthropic import delivery
+from tests.fakes.anthropic.accounting import tokens_of, usage_of
+from tests.fakes.anthropic.chunking import NewChunker, Whole
+from tests.fakes.anthropic.refusal import ApiRefusal
+from tests.fakes.anthropic.replies import (
+    ApiError,
+    Hang,
+    Message,
+    Reply,
+    Reset,
+    SseError,
+    Text,
+    ToolUse,
+    message_of,
+)
+from tests.fakes.anthropic.requests import Kind, MessagesRequest
+from tests.fakes.anthropic.scenarios import echo
+from tests.fakes.anthropic.script import Handler, Match, Rule, Script
+from tests.fakes.anthropic.sse import Envelope, error_body, error_event
+from tests.fakes.anthropic.validate import MAX_BODY_BYTES, check_body, check_headers, parse_body
+
+DEFAULT_KEY = "sk-ant-api03-imitation-0000000000000000000000000-AAAA"
+_ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that the imitation did not take, as the real API would not have."""
+
+    method: str
+    path: str
+    status: int
+    error_type: str
+    message: str
+
+
+class FakeAnthropic:
+    """The Messages API on a loopback port, for the time of an `async with`.
+
+    Its event loop must be free to run: start the CLI with asyncio's subprocesses.
+    """
+
+    def __init__(
+        self,
+        *,
+        handler: Handler = echo,
+        key: str = DEFAULT_KEY,
+        port: int = 0,
+        seed: int = 0,
+        new_chunker: NewChunker = Whole,
+        has_model: Callable[[str], bool] = lambda model: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.key = key
+        self.new_chunker = new_chunker
+        self.has_model = has_model
+        self.requests: list[MessagesRequest] = []
+        self.side_requests: list[MessagesRequest] = []
+        self.aborted: list[MessagesRequest] = []
+        self.refusals: list[Refusal] = []
+        self._script = Script(handler)
+        self._port = port
+        self._clock = clock
+        self._ids = random.Random(seed)
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """What ANTHROPIC_BASE_URL has to be."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def script(self, *replies: Reply | Handler) -> None:
+        """Queue replies for the next requests, in order; a callable becomes the handler instead."""
+        for reply in replies:
+            if callable(reply):
+                self._script.handler = reply
+            else:
+                self._script.queue.append(reply)
+
+    def when(self, match: Match, *replies: Reply) -> None:
+        """Answer prompts that contain (or satisfy) `match`: the n-th reply in the n-th round."""
+        self._script.rules.append(Rule(match, replies))
+
+    def script_side(self, handler: Handler) -> None:
+        """Answer the CLI's housekeeping requests."""
+        self._script.side_handler = handler
+
+    async def wait_until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
+        """Wait until something about the recorded requests is true."""
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def wait_for_request(
+        self,
+        predicate: Callable[[MessagesRequest], bool] = lambda request: True,
+        *,
+        timeout: float = 20.0,
+    ) -> MessagesRequest:
+        """The first conversation request that satisfies, already there or still to come."""
+        await self.wait_until(lambda: any(map(predicate, self.requests)), timeout=timeout)
+        return next(filter(predicate, self.requests))
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, http: web.Request) -> web.StreamResponse:
+        try:
+            return await self._route(http)
+        except ApiRefusal as refused:
+            await self._refused(http, refused)
+            error = ApiError(refused.status, refused.error_type, refused.message)
+            return self._error_response(error)
+
+    async def _refused(self, http: web.Request, why: ApiRefusal) -> None:
+        refusal = Refusal(http.method, http.path_qs, why.status, why.error_type, why.message)
+        await self._note(lambda: self.refusals.append(refusal))
+
+    async def _route(self, http: web.Request) -> web.StreamResponse:
+        if http.path == "/" and http.method == "HEAD":
+            return web.Response()
+        if http.path not in ("/v1/messages", "/v1/messages/count_tokens"):
+            raise ApiRefusal(404, "not_found_error", "Not found")
+        if http.method != "POST":
+            raise ApiRefusal(405, "invalid_request_error", "Method Not Allowed")
+        raw = await _read_body(http)
+        headers = {name.lower(): value for name, value in http.headers.items()}
+        check_headers(headers, self.key)
+        body = parse_body(raw)
+        counts_only = http.path.endswith("count_tokens")
+        check_body(
+            body,
+            betas=headers.get("anthropic-beta", ""),
+            counts_only=counts_only,
+            has_model=self.has_model,
+        )
+        if counts_only:
+            return self._json(json.dumps({"input_tokens": tokens_of(len(raw))}).encode())
+        return await self._answer(http, self._recorded(body, headers, size=len(raw)))
+
+    def _recorded(
+        self, body: Mapping[str, Any], headers: Mapping[str, str], *, size: int
+    ) -> MessagesRequest:
+        return MessagesRequest(next(self._numbers), self._clock(), body, headers, size)
+
+    async def _answer(self, http: web.Request, request: MessagesRequest) -> web.StreamResponse:
+        is_side = request.kind is not Kind.CONVERSATION
+        await self._note(lambda: (self.side_requests if is_side else self.requests).append(request))
+        try:
+            return await self._deliver(http, request, await self._script.reply_to(request))
+        except (ConnectionError, asyncio.CancelledError):
+            await self._note(lambda: self.aborted.append(request))
+            raise
+
+    async def _deliver(
+        self, http: web.Request, request: MessagesRequest, reply: Reply
+    ) -> web.StreamResponse:
+        match reply:
+            case Hang():
+                await reply.gate.pass_through()
+                return await self._deliver(http, request, reply.then)
+            case ApiError():
+                return self._error_response(reply)
+            case SseError() if not request.stream:
+                status = 529 if reply.type == "overloaded_error" else 500
+                return self._error_response(ApiError(status, reply.type, reply.message))
+            case SseError():
+                return await self._send(http, request, message_of(reply.of), error=reply)
+            case Reset():
+                return await self._send(http, request, message_of(reply.of), reset=reply)
+            case Text() | ToolUse() | Message():
+                return await self._send(http, request, message_of(reply))
+
+    async def _send(
+        self,
+        http: web.Request,
+        request: MessagesRequest,
+        message: Message,
+        *,
+        error: SseError | None = None,
+        reset: Reset | None = None,
+    ) -> web.StreamResponse:
+        kind = "text/event-stream; charset=utf-8" if request.stream else "application/json"
+        response = web.StreamResponse(headers=self._headers() | {"Content-Type": kind})
+        if reset is not None and reset.after_bytes is None:
+            delivery.break_off(http, reset)
+            return response
+        limit = None if reset is None else reset.after_bytes
+        sink = delivery.Sink(response, self.new_chunker(), limit=limit)
+        envelope = self._envelope(request, message)
+        await response.prepare(http)
+        try:
+            if not request.stream:
+                await delivery.document(sink, message, envelope)
+            else:
+                await delivery.stream(sink, message, envelope, complete=error is None)
+            if error is not None:
+                request_id = self._id("req_")
+                await sink.write(error_event(error.type, error.message, request_id=request_id))
+                await sink.flush()
+        except delivery.Cut:
+            pass
+        if reset is not None:
+            delivery.break_off(http, reset)
+        else:
+            await response.write_eof()
+        return response
+
+    def _envelope(self, request: MessagesRequest, message: Message) -> Envelope:
+        return Envelope(
+            message_id=self._id("msg_01"),
+            model=request.model,
+            usage=usage_of(request, message),
+            tool_use_id=lambda: self._id("toolu_01"),
+        )
+
+    def _error_response(self, error: ApiError) -> web.Response:
+        request_id = self._id("req_")
+        headers = {} if error.retry_after is None else {"retry-after": f"{error.retry_after:g}"}
+        text = error.message or error.error_type.replace("_", " ").capitalize()
+        body = error_body(error.error_type, text, request_id=request_id)
+        return self._json(body, status=error.status, headers=headers | {"request-id": request_id})
+
+    def _json(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        return web.Response(
+            body=body,
+            status=status,
+            headers=self._headers() | {"Content-Type": "application/json"} | dict(headers or {}),
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {"request-id": self._id("req_"), "cache-control": "no-cache"}
+
+    def _id(self, prefix: str) -> str:
+        return prefix + "".join(self._ids.choices(_ALPHABET, k=22))
+
+    async def _note(self, change: Callable[[], object]) -> None:
+        async with self._changed:
+            change()
+            self._changed.notify_all()
+
+
+async def _read_body(http: web.Request) -> bytes:
+    """The whole body; one that is too large is read to its end, so that the client can listen."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in http.content.iter_any():
+        size += len(part)
+        if size <= MAX_BODY_BYTES:
+            parts.append(part)
+    if size > MAX_BODY_BYTES:
+        raise ApiRefusal(413, "request_too_large", "Request exceeds the maximum size")
+    return b"".join(parts)
