@@ -23,7 +23,14 @@ from repobridge.errors import Refusal, RepoBridgeError, Status
 from repobridge_runner.reserve import Reserve
 from repobridge_runner.schema import NewerSchemaError, migrate
 from repobridge_runner.transaction import StoredEvent, Transaction
-from repobridge_runner.writer import Act, Writer, disk_full, is_disk_full
+from repobridge_runner.writer import (
+    Act,
+    Writer,
+    disk_full,
+    is_disk_full,
+    is_storage_failure,
+    refusal_of,
+)
 
 __all__ = ["Journal", "JournalError", "JournalState", "StoredEvent", "Transaction"]
 
@@ -141,6 +148,10 @@ class Journal:
         reader.execute("BEGIN")
         try:
             return query(reader)
+        except sqlite3.Error as error:
+            if is_storage_failure(error):
+                raise refusal_of(error) from error
+            raise
         finally:
             reader.execute("ROLLBACK")
 

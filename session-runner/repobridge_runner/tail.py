@@ -29,8 +29,8 @@ class Tail:
 
     def after(self, sequence: int, *, limit: int) -> list[StoredEvent]:
         """The events that follow a sequence; empty when the first of them is not here."""
-        return [
-            self._events[each]
-            for each in range(sequence + 1, sequence + 1 + limit)
-            if each in self._events
-        ]
+        first = sequence + 1
+        if first not in self._events:
+            return []
+        newest = self._oldest + len(self._events)
+        return [self._events[each] for each in range(first, min(first + limit, newest))]

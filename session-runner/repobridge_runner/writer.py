@@ -15,11 +15,17 @@ from repobridge_runner.transaction import StoredEvent, Transaction
 
 _GROUP_ACTS = 512
 """Acts that share one commit at most."""
-_DISK_ERRORS = (
+_DISK_FULL = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR_WRITE,  # EDQUOT: SQLite tells only ENOSPC apart
     sqlite3.SQLITE_IOERR_FSYNC,  # ENOSPC where blocks are allocated late
     sqlite3.SQLITE_IOERR_SHMSIZE,  # the shared index of the WAL could not grow
+)
+_STORAGE_FAILED = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
 )
 
 
@@ -108,7 +114,7 @@ class Writer:
         if is_disk_full(error) and act.is_essential and self._reserve.spend():
             error = self._try(group)
         if error is not None:
-            act.error = _refusal(error)
+            act.error = refusal_of(error)
             act.appended = []
 
     def _try(self, group: list[Act]) -> sqlite3.Error | None:
@@ -154,7 +160,7 @@ class Writer:
 
     def _is_lost(self, error: sqlite3.Error) -> bool:
         # SQLite may end the whole transaction by itself on such an error.
-        return is_disk_full(error) or not self._connection.in_transaction
+        return is_storage_failure(error) or not self._connection.in_transaction
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -171,10 +177,16 @@ class _GroupLostError(Exception):
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether this is SQLite's word for a disk without room."""
-    return getattr(error, "sqlite_errorcode", None) in _DISK_ERRORS
+    return getattr(error, "sqlite_errorcode", None) in _DISK_FULL
 
 
-def _refusal(error: sqlite3.Error) -> Refusal:
+def is_storage_failure(error: sqlite3.Error) -> bool:
+    """Whether the file or its disk is at fault, and not the statement."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORAGE_FAILED
+
+
+def refusal_of(error: sqlite3.Error) -> Refusal:
+    """What callers hear of a failure of the file or its disk."""
     refusal = disk_full() if is_disk_full(error) else _failed(error)
     refusal.__cause__ = error
     return refusal
