@@ -1,7 +1,9 @@
 """An imitation of the Anthropic Messages API, for tests that run the real Claude CLI."""
 
 from tests.fakes.anthropic.chunking import HOSTILE, Chunker, NewChunker, Whole
-from tests.fakes.anthropic.gate import Gate
+from tests.fakes.anthropic.demo import demo_persona
+from tests.fakes.anthropic.gate import Gate, Pause
+from tests.fakes.anthropic.record import Refusal
 from tests.fakes.anthropic.replies import (
     ApiError,
     Hang,
@@ -16,7 +18,7 @@ from tests.fakes.anthropic.replies import (
 )
 from tests.fakes.anthropic.requests import Kind, MessagesRequest, ToolResult
 from tests.fakes.anthropic.scenarios import bash, echo
-from tests.fakes.anthropic.server import DEFAULT_KEY, FakeAnthropic, Refusal
+from tests.fakes.anthropic.server import DEFAULT_KEY, FakeAnthropic
 
 __all__ = [
     "DEFAULT_KEY",
@@ -30,6 +32,7 @@ __all__ = [
     "Message",
     "MessagesRequest",
     "NewChunker",
+    "Pause",
     "Refusal",
     "Reply",
     "Reset",
@@ -41,5 +44,6 @@ __all__ = [
     "Usage",
     "Whole",
     "bash",
+    "demo_persona",
     "echo",
 ]

@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
-from tests.fakes.anthropic.gate import Gate
-from tests.fakes.anthropic.replies import Message, Text, Thinking, Usage
+from tests.fakes.anthropic.gate import Gate, Pause
+from tests.fakes.anthropic.replies import Block, Message, Text, Thinking, Usage
 from tests.fakes.anthropic.requests import MessagesRequest
 
 _BYTES_PER_TOKEN = 4
@@ -26,7 +26,7 @@ def usage_of(request: MessagesRequest, message: Message) -> Usage:
     if message.usage is not None:
         return message.usage
     for block in message.blocks:
-        if not isinstance(block, Gate | Thinking) and block.usage is not None:
+        if not isinstance(block, Gate | Pause | Thinking) and block.usage is not None:
             return block.usage
     total = tokens_of(request.size)
     output = tokens_of(sum(_output_size(block) for block in message.blocks))
@@ -41,12 +41,12 @@ def usage_of(request: MessagesRequest, message: Message) -> Usage:
     )
 
 
-def _output_size(block: object) -> int:
+def _output_size(block: Block) -> int:
     if isinstance(block, Text | Thinking):
         return len(block.text.encode())
-    if isinstance(block, Gate):
+    if isinstance(block, Gate | Pause):
         return 0
-    return len(json.dumps(dict(getattr(block, "input", {}))))
+    return len(json.dumps(dict(block.input), ensure_ascii=False).encode())
 
 
 def _fresh_size(request: MessagesRequest) -> int:

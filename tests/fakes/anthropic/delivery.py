@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from tests.fakes.anthropic.chunking import Chunker
-from tests.fakes.anthropic.gate import Gate
-from tests.fakes.anthropic.replies import Message, Reset
+from tests.fakes.anthropic.gate import Gate, Hold, Pause
+from tests.fakes.anthropic.replies import Message, Reset, Text
 from tests.fakes.anthropic.sse import Envelope, message_json, stream_end, stream_steps
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -56,11 +56,11 @@ class Sink:
 async def stream(sink: Sink, message: Message, envelope: Envelope, *, complete: bool) -> None:
     """Send the events of an answer; without `complete` its last two are left out."""
     for step in stream_steps(message, envelope):
-        if isinstance(step, Gate):
+        if isinstance(step, bytes):
+            await sink.write(step)
+        else:
             await sink.flush()
             await step.pass_through()
-        else:
-            await sink.write(step)
     if complete:
         for data in stream_end(message, envelope):
             await sink.write(data)
@@ -68,20 +68,20 @@ async def stream(sink: Sink, message: Message, envelope: Envelope, *, complete: 
 
 
 async def document(sink: Sink, message: Message, envelope: Envelope) -> None:
-    """Send the answer as JSON, after all its gates."""
-    for gate in gates_of(message):
-        await gate.pass_through()
+    """Send the answer as JSON, after all its holds."""
+    for hold in holds_of(message):
+        await hold.pass_through()
     await sink.write(message_json(message, envelope))
     await sink.flush()
 
 
-def gates_of(message: Message) -> Iterable[Gate]:
-    """Every gate of an answer, in order."""
+def holds_of(message: Message) -> Iterable[Hold]:
+    """Every hold of an answer, in order."""
     for block in message.blocks:
-        if isinstance(block, Gate):
+        if isinstance(block, Gate | Pause):
             yield block
-        else:
-            yield from (s for s in getattr(block, "steps", ()) if isinstance(s, Gate))
+        elif isinstance(block, Text):
+            yield from (step for step in block.steps if not isinstance(step, str))
 
 
 def break_off(request: web.Request, reset: Reset) -> None:

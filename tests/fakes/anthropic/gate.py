@@ -1,8 +1,28 @@
-"""A place in a stream where the imitation stands still until a test lets it go on."""
+"""Places in a stream where the imitation stands still: until a test says so, or for a while."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Hold(Protocol):
+    """Something that a stream has to get past."""
+
+    async def pass_through(self) -> None:
+        """Return when the stream may go on."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Holds for a fixed time: the pace of a demo or a benchmark, no way to order a test."""
+
+    seconds: float
+
+    async def pass_through(self) -> None:
+        """Sleep."""
+        await asyncio.sleep(self.seconds)
 
 
 class Gate:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tests.fakes.anthropic.gate import Gate
+from tests.fakes.anthropic.gate import Gate, Pause
 
 ERROR_TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -39,21 +39,21 @@ class Usage:
 
 @dataclass(frozen=True)
 class Text:
-    """A text block, streamed in deltas of `chunk` characters, held at each gate among its parts."""
+    """A text block, streamed in deltas of `chunk` characters, held where its parts say so."""
 
-    parts: str | Sequence[str | Gate]
+    parts: str | Sequence[str | Gate | Pause]
     chunk: int = 20
     usage: Usage | None = None
     stop_reason: str = "end_turn"
 
     @property
     def text(self) -> str:
-        """The whole text, without the gates."""
+        """The whole text, without the holds."""
         return "".join(part for part in self.steps if isinstance(part, str))
 
     @property
-    def steps(self) -> tuple[str | Gate, ...]:
-        """Pieces of text and gates, in order."""
+    def steps(self) -> tuple[str | Gate | Pause, ...]:
+        """Pieces of text and holds, in order."""
         return (self.parts,) if isinstance(self.parts, str) else tuple(self.parts)
 
 
@@ -77,12 +77,12 @@ class ToolUse:
     usage: Usage | None = None
 
 
-Block: TypeAlias = Text | Thinking | ToolUse | Gate
+Block: TypeAlias = Text | Thinking | ToolUse | Gate | Pause
 
 
 @dataclass(frozen=True)
 class Message:
-    """Several blocks in one answer: tool uses side by side, gates between blocks."""
+    """Several blocks in one answer: tool uses side by side, holds between blocks."""
 
     blocks: Sequence[Block]
     usage: Usage | None = None

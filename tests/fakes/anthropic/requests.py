@@ -20,8 +20,17 @@ class Kind(enum.Enum):
     TITLE = "title"
     SUGGESTION = "suggestion"
     COMPACTION = "compaction"
+    AWAY_SUMMARY = "away_summary"
     QUOTA = "quota"
     SMALL_MODEL = "small_model"
+
+
+# Sentences of the CLI's own prompts.
+_MARKERS: Mapping[str, Kind] = {
+    "[SUGGESTION MODE: ": Kind.SUGGESTION,
+    "Your task is to create a detailed summary of": Kind.COMPACTION,
+    "The user stepped away and is coming back. Recap in": Kind.AWAY_SUMMARY,
+}
 
 
 @dataclass(frozen=True)
@@ -154,11 +163,9 @@ def classify(request: MessagesRequest) -> Kind:
         return Kind.TITLE
     if request.body.get("max_tokens") == 1:
         return Kind.QUOTA
-    last = request.last_user_text
-    if last.startswith("[SUGGESTION MODE:"):
-        return Kind.SUGGESTION
-    if "create a detailed summary of" in last and "<analysis>" in last:
-        return Kind.COMPACTION
+    for marker, kind in _MARKERS.items():
+        if marker in request.last_user_text:
+            return kind
     from_cli = request.headers.get("x-app") == "cli"
     if from_cli and "haiku" in request.model and not request.tools:
         return Kind.SMALL_MODEL

@@ -21,13 +21,13 @@ class Rule:
     """Replies for prompts that match: the n-th for the n-th round of such a prompt."""
 
     match: Match
-    replies: tuple[Reply, ...]
+    replies: tuple[Reply | Handler, ...]
 
     def matches(self, prompt: str) -> bool:
         """Whether the prompt contains the text, or satisfies the predicate."""
         return self.match in prompt if isinstance(self.match, str) else self.match(prompt)
 
-    def reply(self, round_: int) -> Reply:
+    def reply(self, round_: int) -> Reply | Handler:
         """The reply of a round; the last one serves all later rounds."""
         return self.replies[min(round_, len(self.replies) - 1)]
 
@@ -47,7 +47,8 @@ class Script:
             return await _called(self.side_handler, request)
         for rule in self.rules:
             if rule.matches(request.last_user_text):
-                return rule.reply(request.round)
+                reply = rule.reply(request.round)
+                return await _called(reply, request) if callable(reply) else reply
         if self.queue:
             return self.queue.popleft()
         return await _called(self.handler, request)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import random
 import string
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.fakes.anthropic import delivery
 from tests.fakes.anthropic.accounting import tokens_of, usage_of
 from tests.fakes.anthropic.chunking import NewChunker, Whole
+from tests.fakes.anthropic.record import Record, Refusal
 from tests.fakes.anthropic.refusal import ApiRefusal
 from tests.fakes.anthropic.replies import (
     ApiError,
@@ -30,28 +31,18 @@ from tests.fakes.anthropic.replies import (
     ToolUse,
     message_of,
 )
-from tests.fakes.anthropic.requests import Kind, MessagesRequest
+from tests.fakes.anthropic.requests import MessagesRequest
 from tests.fakes.anthropic.scenarios import echo
 from tests.fakes.anthropic.script import Handler, Match, Rule, Script
 from tests.fakes.anthropic.sse import Envelope, error_body, error_event
 from tests.fakes.anthropic.validate import MAX_BODY_BYTES, check_body, check_headers, parse_body
 
 DEFAULT_KEY = "sk-ant-api03-imitation-0000000000000000000000000-AAAA"
+_LOG = logging.getLogger(__name__)
 _ALPHABET = string.ascii_letters + string.digits
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A request that the imitation did not take, as the real API would not have."""
-
-    method: str
-    path: str
-    status: int
-    error_type: str
-    message: str
-
-
-class FakeAnthropic:
+class FakeAnthropic(Record):
     """The Messages API on a loopback port, for the time of an `async with`.
 
     Its event loop must be free to run: start the CLI with asyncio's subprocesses.
@@ -68,19 +59,15 @@ class FakeAnthropic:
         has_model: Callable[[str], bool] = lambda model: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.key = key
         self.new_chunker = new_chunker
         self.has_model = has_model
-        self.requests: list[MessagesRequest] = []
-        self.side_requests: list[MessagesRequest] = []
-        self.aborted: list[MessagesRequest] = []
-        self.refusals: list[Refusal] = []
         self._script = Script(handler)
         self._port = port
         self._clock = clock
         self._ids = random.Random(seed)
         self._numbers = itertools.count(1)
-        self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
     @property
@@ -96,28 +83,18 @@ class FakeAnthropic:
             else:
                 self._script.queue.append(reply)
 
-    def when(self, match: Match, *replies: Reply) -> None:
+    @property
+    def queued(self) -> int:
+        """How many scripted replies nobody has asked for yet."""
+        return len(self._script.queue)
+
+    def when(self, match: Match, *replies: Reply | Handler) -> None:
         """Answer prompts that contain (or satisfy) `match`: the n-th reply in the n-th round."""
         self._script.rules.append(Rule(match, replies))
 
     def script_side(self, handler: Handler) -> None:
         """Answer the CLI's housekeeping requests."""
         self._script.side_handler = handler
-
-    async def wait_until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
-        """Wait until something about the recorded requests is true."""
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(condition)
-
-    async def wait_for_request(
-        self,
-        predicate: Callable[[MessagesRequest], bool] = lambda request: True,
-        *,
-        timeout: float = 20.0,
-    ) -> MessagesRequest:
-        """The first conversation request that satisfies, already there or still to come."""
-        await self.wait_until(lambda: any(map(predicate, self.requests)), timeout=timeout)
-        return next(filter(predicate, self.requests))
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -145,13 +122,19 @@ class FakeAnthropic:
         try:
             return await self._route(http)
         except ApiRefusal as refused:
-            await self._refused(http, refused)
-            error = ApiError(refused.status, refused.error_type, refused.message)
-            return self._error_response(error)
+            return await self._refuse(http, refused)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception as error:
+            # A broken handler must show up where tests look, not only as a retried 500.
+            _LOG.exception("the reply could not be made")
+            return await self._refuse(http, ApiRefusal(500, "api_error", repr(error)))
 
-    async def _refused(self, http: web.Request, why: ApiRefusal) -> None:
-        refusal = Refusal(http.method, http.path_qs, why.status, why.error_type, why.message)
-        await self._note(lambda: self.refusals.append(refusal))
+    async def _refuse(self, http: web.Request, why: ApiRefusal) -> web.Response:
+        await self.note_refusal(
+            Refusal(http.method, http.path_qs, why.status, why.error_type, why.message)
+        )
+        return self._error_response(ApiError(why.status, why.error_type, why.message))
 
     async def _route(self, http: web.Request) -> web.StreamResponse:
         if http.path == "/" and http.method == "HEAD":
@@ -181,12 +164,11 @@ class FakeAnthropic:
         return MessagesRequest(next(self._numbers), self._clock(), body, headers, size)
 
     async def _answer(self, http: web.Request, request: MessagesRequest) -> web.StreamResponse:
-        is_side = request.kind is not Kind.CONVERSATION
-        await self._note(lambda: (self.side_requests if is_side else self.requests).append(request))
+        await self.note_request(request)
         try:
             return await self._deliver(http, request, await self._script.reply_to(request))
         except (ConnectionError, asyncio.CancelledError):
-            await self._note(lambda: self.aborted.append(request))
+            await self.note_abort(request)
             raise
 
     async def _deliver(
@@ -272,11 +254,6 @@ class FakeAnthropic:
 
     def _id(self, prefix: str) -> str:
         return prefix + "".join(self._ids.choices(_ALPHABET, k=22))
-
-    async def _note(self, change: Callable[[], object]) -> None:
-        async with self._changed:
-            change()
-            self._changed.notify_all()
 
 
 async def _read_body(http: web.Request) -> bytes:

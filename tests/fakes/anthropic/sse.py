@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.anthropic.gate import Gate
+from tests.fakes.anthropic.gate import Gate, Hold, Pause
 from tests.fakes.anthropic.replies import (
     Block,
     Message,
@@ -37,12 +37,12 @@ def event(name: str, payload: Mapping[str, Any]) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode()
 
 
-def stream_steps(message: Message, envelope: Envelope) -> Iterator[bytes | Gate]:
-    """The events of an answer and the gates between them, without its end."""
+def stream_steps(message: Message, envelope: Envelope) -> Iterator[bytes | Hold]:
+    """The events of an answer and the holds between them, without its end."""
     yield event("message_start", {"message": _opening(envelope)})
     index = 0
     for block in message.blocks:
-        if isinstance(block, Gate):
+        if isinstance(block, Gate | Pause):
             yield block
             continue
         yield from _block_steps(block, index=index, envelope=envelope)
@@ -70,7 +70,9 @@ def error_body(error_type: str, message: str, *, request_id: str) -> bytes:
 def message_json(message: Message, envelope: Envelope) -> bytes:
     """The answer as one document."""
     content = [
-        _block_json(block, envelope) for block in message.blocks if not isinstance(block, Gate)
+        _block_json(block, envelope)
+        for block in message.blocks
+        if not isinstance(block, Gate | Pause)
     ]
     body = _opening(envelope) | {
         "content": content,
@@ -110,12 +112,12 @@ def _opening(envelope: Envelope) -> dict[str, Any]:
 
 def _block_steps(
     block: Text | Thinking | ToolUse, *, index: int, envelope: Envelope
-) -> Iterator[bytes | Gate]:
+) -> Iterator[bytes | Hold]:
     yield event("content_block_start", {"index": index, "content_block": _start(block, envelope)})
     if index == 0:
         yield PING
     for delta in _deltas(block):
-        yield delta if isinstance(delta, Gate) else _delta_event(index, delta)
+        yield _delta_event(index, delta) if isinstance(delta, dict) else delta
     yield event("content_block_stop", {"index": index})
 
 
@@ -134,15 +136,15 @@ def _start(block: Text | Thinking | ToolUse, envelope: Envelope) -> dict[str, An
             return {"type": "tool_use", "id": use_id, "name": block.name, "input": {}}
 
 
-def _deltas(block: Text | Thinking | ToolUse) -> Iterator[dict[str, str] | Gate]:
+def _deltas(block: Text | Thinking | ToolUse) -> Iterator[dict[str, str] | Hold]:
     match block:
         case Text():
             for step in block.steps:
-                if isinstance(step, Gate):
-                    yield step
-                else:
+                if isinstance(step, str):
                     for piece in _pieces(step, block.chunk):
                         yield {"type": "text_delta", "text": piece}
+                else:
+                    yield step
         case Thinking():
             yield {"type": "thinking_delta", "thinking": block.text}
             yield {"type": "signature_delta", "signature": block.signature}
@@ -165,8 +167,8 @@ def _block_json(block: Block, envelope: Envelope) -> dict[str, Any]:
             return {"type": "thinking", "thinking": block.text, "signature": block.signature}
         case ToolUse():
             return _start(block, envelope) | {"input": dict(block.input)}
-        case Gate():
-            raise AssertionError("a gate is no content")
+        case Gate() | Pause():
+            raise AssertionError("a hold is no content")
 
 
 def _error(error_type: str, message: str) -> dict[str, Any]:
