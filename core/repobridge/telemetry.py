@@ -93,6 +93,8 @@ def configure(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+    for library in ("asyncio", "grpc"):  # their steady state is not ours
+        logging.getLogger(library).setLevel(max(level, logging.INFO))
 
 
 class _Redacted(logging.Formatter):

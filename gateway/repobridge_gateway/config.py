@@ -15,6 +15,7 @@ import pydantic
 
 from repobridge import durations
 from repobridge.errors import RepoBridgeError
+from repobridge.paths import WorkingDirError, resolve_working_dir
 from repobridge_gateway import document as documents
 from repobridge_gateway import schema
 from repobridge_gateway.document import Document, Problem, dotted
@@ -278,35 +279,25 @@ def _check_name(name: str, path: documents.Path, problem: _Report) -> None:
 
 
 def _roots(written: tuple[str, ...], problem: _Report) -> tuple[Path, ...]:
-    roots = []
     for index, text in enumerate(written):
-        path = Path(text)
-        if not path.is_absolute():
+        if not Path(text).is_absolute():
             problem(("serve", "allowed_roots", index), f'"{text}" is not absolute')
-        roots.append(path.resolve())
-    return tuple(roots)
+    return tuple(Path(text) for text in written)
 
 
 def _directory(
     written: str, roots: tuple[Path, ...], field: documents.Path, problem: _Report
 ) -> Path:
     """The directory that a text names, links resolved; Path() where there is a problem."""
-    try:
-        resolved = Path(written).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
-        hint = ' (a "~" is not expanded: write $HOME)' if written.startswith("~") else ""
-        problem(field, f'there is no directory "{written}"{hint}')
+    if written.startswith("~"):
+        problem(field, f'"{written}": a "~" is not expanded; write $HOME')
         return Path()
-    if not resolved.is_dir():
-        problem(field, f'"{written}" is not a directory')
-    elif not os.access(resolved, os.R_OK | os.X_OK):
-        problem(field, f'"{written}" may not be read by this user')
-    elif roots and not any(resolved.is_relative_to(root) for root in roots):
-        leads = f", which leads to {resolved}," if resolved != Path(written) else ""
-        problem(field, f'"{written}"{leads} is outside serve.allowed_roots')
-    else:
-        return resolved
-    return Path()
+    try:
+        # Relative to where serve was started, as in llm-bridge.
+        return resolve_working_dir(Path.cwd() / written, roots)
+    except WorkingDirError as error:
+        problem(field, str(error).removeprefix("working_dir ").rstrip("."))
+        return Path()
 
 
 def _line(path: Path, problem: Problem) -> str:

@@ -170,17 +170,17 @@ repos:
   b: {provider: discord, working_dir: $WORK/notes}
   c: {provider: discord, channel_id: general, working_dir: ~/x}
   d: {provider: discord, channel_id: 12, working_dir: $WORK/payments}
-  e: {provider: discord, channel_id: 12, working_dir: $WORK/payments/../payments}
+  e: {provider: discord, channel_id: 12, working_dir: $WORK/payments/}
   f: {working_dir: $WORK/file, worktrees: [{name: x, path: here}]}
 """
     assert problems(work, text) == [
-        f':2: repos.a.working_dir: there is no directory "{work}/nowhere"',
+        f":2: repos.a.working_dir: {work}/nowhere does not exist; create it, or correct the path",
         ":3: repos.b: has provider discord and lacks a channel_id",
         ":4: repos.c.channel_id: must be a Discord id: digits only",
-        ':4: repos.c.working_dir: there is no directory "~/x" (a "~" is not expanded: write $HOME)',
+        ':4: repos.c.working_dir: "~/x": a "~" is not expanded; write $HOME',
         ":6: repos.e: works in the directory of repos.d too",
         ":6: repos.e.channel_id: is the channel of repos.d too",
-        f':7: repos.f.working_dir: "{work}/file" is not a directory',
+        f":7: repos.f.working_dir: {work}/file is a file; name the directory it is in",
         ':7: repos.f.worktrees[0].path: "here" is not absolute',
     ]
 
@@ -204,16 +204,19 @@ def test_a_working_dir_outside_the_allowed_roots_is_refused_also_through_a_link(
     (work / "link").symlink_to(outside)
     text = """\
 repos:
-  direct: {working_dir: $WORK/../outside}
+  climbs: {working_dir: $WORK/../outside}
+  direct: {working_dir: $OUTSIDE}
   linked: {working_dir: $WORK/link}
   inside: {working_dir: $WORK/notes}
 serve: {allowed_roots: [$WORK]}
 """
-    assert problems(work, text) == [
-        f':2: repos.direct.working_dir: "{work}/../outside", which leads to {outside}, '
-        "is outside serve.allowed_roots",
-        f':3: repos.linked.working_dir: "{work}/link", which leads to {outside}, '
-        "is outside serve.allowed_roots",
+    assert problems(work, text, OUTSIDE=str(outside)) == [
+        f":2: repos.climbs.working_dir: {work}/../outside contains '..'; "
+        "write the path that it means",
+        f":3: repos.direct.working_dir: {outside} is outside the allowed roots "
+        f"({work}); move it there, or add its parent to the allowed roots",
+        f":4: repos.linked.working_dir: {work}/link is a link to {outside}, which is outside the "
+        f"allowed roots ({work}); use a directory inside them, or allow the one it leads to",
     ]
 
 

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from repobridge.session.v1 import session_pb2 as repobridge_dot_session_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frepobridge/local/v1/local.proto\x12\x13repobridge.local.v1\x1a#repobridge/session/v1/session.proto\"\r\n\x0bListRequest\"<\n\x0cListResponse\x12,\n\x07\x62ridges\x18\x01 \x03(\x0b\x32\x1b.repobridge.local.v1.Bridge\"\x8b\x01\n\x06\x42ridge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x13\n\x0bworking_dir\x18\x04 \x01(\t\x12/\n\x05phase\x18\x05 \x01(\x0e\x32 .repobridge.local.v1.BridgePhase\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x1b\n\x0bWakeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x0cWakeProgress\x12/\n\x05phase\x18\x01 \x01(\x0e\x32 .repobridge.local.v1.BridgePhase\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\x86\x01\n\rSubmitRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12,\n\x06\x61uthor\x18\x05 \x01(\x0b\x32\x1c.repobridge.session.v1.Actor\"U\n\x0eSubmitResponse\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.repobridge.session.v1.MessageStatus\x12\r\n\x05reply\x18\x02 \x01(\t\"v\n\rFollowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12,\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1d.repobridge.session.v1.Cursor\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"\x8a\x01\n\x0b\x46ollowEvent\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.repobridge.session.v1.EventH\x00\x12\x34\n\x06notice\x18\x02 \x01(\x0b\x32\".repobridge.local.v1.GatewayNoticeH\x00\x12\x0e\n\x04live\x18\x03 \x01(\x08H\x00\x42\x06\n\x04kind\"+\n\rGatewayNotice\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"5\n\x0b\x44ialRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x1c\n\x0c\x44ialResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xa9\x01\n\x0b\x42ridgePhase\x12\x1c\n\x18\x42RIDGE_PHASE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x42RIDGE_PHASE_ASLEEP\x10\x01\x12\x17\n\x13\x42RIDGE_PHASE_WAKING\x10\x02\x12\x16\n\x12\x42RIDGE_PHASE_READY\x10\x03\x12\x19\n\x15\x42RIDGE_PHASE_DRAINING\x10\x04\x12\x17\n\x13\x42RIDGE_PHASE_FAILED\x10\x05\x32\xa0\x03\n\x0cLocalService\x12K\n\x04List\x12 .repobridge.local.v1.ListRequest\x1a!.repobridge.local.v1.ListResponse\x12M\n\x04Wake\x12 .repobridge.local.v1.WakeRequest\x1a!.repobridge.local.v1.WakeProgress0\x01\x12Q\n\x06Submit\x12\".repobridge.local.v1.SubmitRequest\x1a#.repobridge.local.v1.SubmitResponse\x12P\n\x06\x46ollow\x12\".repobridge.local.v1.FollowRequest\x1a .repobridge.local.v1.FollowEvent0\x01\x12O\n\x04\x44ial\x12 .repobridge.local.v1.DialRequest\x1a!.repobridge.local.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frepobridge/local/v1/local.proto\x12\x13repobridge.local.v1\x1a#repobridge/session/v1/session.proto\"\r\n\x0bListRequest\"<\n\x0cListResponse\x12,\n\x07\x62ridges\x18\x01 \x03(\x0b\x32\x1b.repobridge.local.v1.Bridge\"\x8b\x01\n\x06\x42ridge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x13\n\x0bworking_dir\x18\x04 \x01(\t\x12/\n\x05phase\x18\x05 \x01(\x0e\x32 .repobridge.local.v1.BridgePhase\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x1b\n\x0bWakeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x0cWakeProgress\x12/\n\x05phase\x18\x01 \x01(\x0e\x32 .repobridge.local.v1.BridgePhase\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\x86\x01\n\rSubmitRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12,\n\x06\x61uthor\x18\x05 \x01(\x0b\x32\x1c.repobridge.session.v1.Actor\"U\n\x0eSubmitResponse\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.repobridge.session.v1.MessageStatus\x12\r\n\x05reply\x18\x02 \x01(\t\"v\n\rFollowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12,\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1d.repobridge.session.v1.Cursor\x12\x10\n\x08\x66rom_now\x18\x04 \x01(\x08\"\x8a\x01\n\x0b\x46ollowEvent\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.repobridge.session.v1.EventH\x00\x12\x34\n\x06notice\x18\x02 \x01(\x0b\x32\".repobridge.local.v1.GatewayNoticeH\x00\x12\x0e\n\x04live\x18\x03 \x01(\x08H\x00\x42\x06\n\x04kind\"m\n\rGatewayNotice\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12,\n\x06\x61uthor\x18\x04 \x01(\x0b\x32\x1c.repobridge.session.v1.Actor\"5\n\x0b\x44ialRequest\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x1c\n\x0c\x44ialResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xa9\x01\n\x0b\x42ridgePhase\x12\x1c\n\x18\x42RIDGE_PHASE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x42RIDGE_PHASE_ASLEEP\x10\x01\x12\x17\n\x13\x42RIDGE_PHASE_WAKING\x10\x02\x12\x16\n\x12\x42RIDGE_PHASE_READY\x10\x03\x12\x19\n\x15\x42RIDGE_PHASE_DRAINING\x10\x04\x12\x17\n\x13\x42RIDGE_PHASE_FAILED\x10\x05\x32\xa0\x03\n\x0cLocalService\x12K\n\x04List\x12 .repobridge.local.v1.ListRequest\x1a!.repobridge.local.v1.ListResponse\x12M\n\x04Wake\x12 .repobridge.local.v1.WakeRequest\x1a!.repobridge.local.v1.WakeProgress0\x01\x12Q\n\x06Submit\x12\".repobridge.local.v1.SubmitRequest\x1a#.repobridge.local.v1.SubmitResponse\x12P\n\x06\x46ollow\x12\".repobridge.local.v1.FollowRequest\x1a .repobridge.local.v1.FollowEvent0\x01\x12O\n\x04\x44ial\x12 .repobridge.local.v1.DialRequest\x1a!.repobridge.local.v1.DialResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'repobridge.local.v1.local_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BRIDGEPHASE']._serialized_start=1038
-  _globals['_BRIDGEPHASE']._serialized_end=1207
+  _globals['_BRIDGEPHASE']._serialized_start=1104
+  _globals['_BRIDGEPHASE']._serialized_end=1273
   _globals['_LISTREQUEST']._serialized_start=93
   _globals['_LISTREQUEST']._serialized_end=106
   _globals['_LISTRESPONSE']._serialized_start=108
@@ -53,11 +53,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWEVENT']._serialized_start=767
   _globals['_FOLLOWEVENT']._serialized_end=905
   _globals['_GATEWAYNOTICE']._serialized_start=907
-  _globals['_GATEWAYNOTICE']._serialized_end=950
-  _globals['_DIALREQUEST']._serialized_start=952
-  _globals['_DIALREQUEST']._serialized_end=1005
-  _globals['_DIALRESPONSE']._serialized_start=1007
-  _globals['_DIALRESPONSE']._serialized_end=1035
-  _globals['_LOCALSERVICE']._serialized_start=1210
-  _globals['_LOCALSERVICE']._serialized_end=1626
+  _globals['_GATEWAYNOTICE']._serialized_end=1016
+  _globals['_DIALREQUEST']._serialized_start=1018
+  _globals['_DIALREQUEST']._serialized_end=1071
+  _globals['_DIALRESPONSE']._serialized_start=1073
+  _globals['_DIALRESPONSE']._serialized_end=1101
+  _globals['_LOCALSERVICE']._serialized_start=1276
+  _globals['_LOCALSERVICE']._serialized_end=1692
 # @@protoc_insertion_point(module_scope)

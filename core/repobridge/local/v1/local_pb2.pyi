@@ -284,19 +284,27 @@ class GatewayNotice(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """"IdleTimeout", "Waking", "Ready", "WakeFailed", "ShuttingDown", "Command" """
+    """"IdleTimeout", "Waking", "Ready", "WakeFailed", "RunnerCrashed", "ShuttingDown", "Asked" """
     text: _builtins.str
     """as shown: "LLM stopped due to idle timeout (10m0s)" """
+    message_id: _builtins.str
+    """Of Asked: somebody sent the text as this message."""
+    @_builtins.property
+    def author(self) -> _session_pb2.Actor: ...
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
         text: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        author: _session_pb2.Actor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "code", b"code", "message_id", b"message_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,45 @@
+"""Refusals on the wire: a gRPC status, and an ErrorDetail in the trailing metadata."""
+
+from __future__ import annotations
+
+import grpc
+
+from repobridge.errors import Refusal, Status
+from repobridge.session.v1 import session_pb2 as pb
+
+KEY = "repobridge-error-bin"
+
+
+def trailing_metadata(refusal: Refusal) -> tuple[tuple[str, bytes], ...]:
+    """The metadata that carries a refusal's reason and parameters."""
+    detail = pb.ErrorDetail(
+        reason=refusal.reason, message=refusal.message, params=dict(refusal.params)
+    )
+    return ((KEY, detail.SerializeToString()),)
+
+
+def status_code(refusal: Refusal) -> grpc.StatusCode:
+    """The gRPC status that a refusal becomes."""
+    return grpc.StatusCode[refusal.status.value]
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> Refusal:
+    """What a failed call means; a peer that is gone is UNAVAILABLE with the reason UNREACHABLE."""
+    code = error.code()
+    for key, value in error.trailing_metadata() or ():
+        if key == KEY and isinstance(value, bytes):
+            detail = pb.ErrorDetail.FromString(value)
+            return Refusal(_status(code), detail.reason, detail.message, dict(detail.params))
+    text = error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Refusal(Status.UNAVAILABLE, "UNREACHABLE", text or "The other side is gone.")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Refusal(Status.UNAVAILABLE, "NO_ANSWER", "The other side did not answer in time.")
+    return Refusal(_status(code), code.name, text or f"The call failed with {code.name}.")
+
+
+def _status(code: grpc.StatusCode) -> Status:
+    try:
+        return Status(code.name)
+    except ValueError:
+        return Status.INTERNAL

@@ -1,0 +1,1 @@
+"""Where sessions run: each fleet starts, reaches and stops the runners of bridges."""

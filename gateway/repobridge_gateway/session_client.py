@@ -1,0 +1,189 @@
+"""A runner's calls as plain values: the edge of the gateway at which its protobuf stops.
+
+Every call but a subscription has a deadline; a failed call raises a Refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+
+import grpc
+
+from repobridge.idle import Activity
+from repobridge.session import codec
+from repobridge.session.events import (
+    Actor,
+    BusyReason,
+    Cursor,
+    Event,
+    InterruptCause,
+    MessageStatus,
+    RunnerState,
+)
+from repobridge.session.refusals import from_rpc_error
+from repobridge.session.v1 import session_pb2 as pb
+from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
+from repobridge_gateway.session_values import (
+    Controlled,
+    Decision,
+    RunnerInfo,
+    SessionInfo,
+    Sessions,
+    Submission,
+    Submitted,
+)
+
+CALL_SECONDS = 10.0
+CONTROL_SECONDS = 30.0
+"""A restart ends a process and starts it again."""
+LARGEST_MESSAGE_BYTES = 4 << 20
+CHANNEL_OPTIONS = (
+    # A runner that just started is dialled again at once, not after gRPC's usual seconds.
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
+    # A channel of its own: a pooled one could hand over a connection to a socket that is gone.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+T = TypeVar("T")
+
+
+class SessionClient:
+    """The calls to one runner, over a channel that somebody else closes."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = SessionServiceStub(channel)
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Makes a message durable in the runner; idempotent by its id."""
+        request = codec.to_pb(submission, pb.SubmitRequest)
+        answer = await _call(self._stub.Submit(request, timeout=CALL_SECONDS))
+        status = codec.from_pb(MessageStatus, answer.status)
+        return Submitted(status=status, duplicate=answer.duplicate)
+
+    async def withdraw(self, message_id: str) -> MessageStatus:
+        """Takes a message back that is still queued."""
+        request = pb.WithdrawRequest(message_id=message_id)
+        answer = await _call(self._stub.Withdraw(request, timeout=CALL_SECONDS))
+        return codec.from_pb(MessageStatus, answer)
+
+    async def decide(self, decision: Decision) -> None:
+        """Answers a request; the first answer wins, others are refused."""
+        request = codec.to_pb(decision, pb.DecideRequest)
+        await _call(self._stub.Decide(request, timeout=CALL_SECONDS))
+
+    async def interrupt(
+        self, conversation_id: str, actor: Actor, cause: InterruptCause = InterruptCause.USER
+    ) -> Controlled:
+        """Ends the running turn."""
+        request = _control(conversation_id, actor)
+        request.interrupt.cause = cause.value  # type: ignore[assignment]
+        return await self._control(request)
+
+    async def restart(self, conversation_id: str, actor: Actor) -> Controlled:
+        """Ends the agent's process and resumes its session."""
+        request = _control(conversation_id, actor)
+        request.restart.SetInParent()
+        return await self._control(request)
+
+    async def clear(self, conversation_id: str, actor: Actor) -> Controlled:
+        """Begins an empty session."""
+        request = _control(conversation_id, actor)
+        request.clear.SetInParent()
+        return await self._control(request)
+
+    async def _control(self, request: pb.ControlRequest) -> Controlled:
+        answer = await _call(self._stub.Control(request, timeout=CONTROL_SECONDS))
+        return codec.from_pb(Controlled, answer)
+
+    async def sessions(self) -> Sessions:
+        """Everything that runs there now."""
+        request = pb.ListSessionsRequest()
+        answer = await _call(self._stub.ListSessions(request, timeout=CALL_SECONDS))
+        return Sessions(
+            sessions=tuple(codec.from_pb(SessionInfo, each) for each in answer.sessions),
+            runner=codec.from_pb(RunnerInfo, answer.runner),
+        )
+
+    async def activity(self, *, terminal_idle_seconds: float = 0.0) -> Activity:
+        """Whether the runner is idle."""
+        # Rounded up: nought would mean the runner's own default of ten minutes.
+        request = pb.ActivityRequest(terminal_idle_seconds=-int(-terminal_idle_seconds // 1))
+        answer = await _call(self._stub.Activity(request, timeout=CALL_SECONDS))
+        return Activity(
+            busy_reasons=_busy_reasons(answer.busy_reasons),
+            last_activity=_time(answer, "last_activity"),
+            last_turn=_time(answer, "last_turn"),
+            state=next((s for s in RunnerState if s.value == answer.state), None),
+            log_id=answer.log_id,
+            last_sequence=answer.last_sequence,
+            queued_messages=answer.queued_messages,
+        )
+
+    async def drain(
+        self, drain_id: str, *, after_turn: bool = False, terminal_idle_seconds: float = 0.0
+    ) -> bool:
+        """Asks for permission to stop the runner; True when it was given (for 30 seconds)."""
+        mode = pb.DrainRequest.AFTER_TURN if after_turn else pb.DrainRequest.IF_IDLE
+        request = pb.DrainRequest(
+            drain_id=drain_id,
+            mode=mode,
+            terminal_idle_seconds=-int(-terminal_idle_seconds // 1),
+        )
+        return bool((await _call(self._stub.Drain(request, timeout=CALL_SECONDS))).drained)
+
+    async def subscribe(
+        self, after: Cursor, *, conversation_ids: tuple[str, ...] = ()
+    ) -> AsyncIterator[Event]:
+        """Events after a cursor: the stored ones, then those that happen."""
+        request = pb.SubscribeRequest(
+            after=pb.Cursor(log_id=after.log_id, sequence=after.sequence),
+            conversation_ids=conversation_ids,
+        )
+        call = self._stub.Subscribe(request)
+        try:
+            async for message in call:
+                event = codec.event_from_pb(message)
+                if event is not None:
+                    yield event
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def download(self, blob_id: str, *, largest_bytes: int = 64 << 20) -> bytes:
+        """The content of a blob that an event names."""
+        call = self._stub.Download(pb.DownloadRequest(blob_id=blob_id), timeout=CONTROL_SECONDS)
+        content = bytearray()
+        try:
+            async for part in call:
+                content += part.chunk
+                if len(content) > largest_bytes:
+                    break
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            call.cancel()
+        return bytes(content[:largest_bytes])
+
+
+def _control(conversation_id: str, actor: Actor) -> pb.ControlRequest:
+    return pb.ControlRequest(conversation_id=conversation_id, actor=codec.to_pb(actor, pb.Actor))
+
+
+def _busy_reasons(values: Any) -> tuple[BusyReason | None, ...]:
+    members = {member.value: member for member in BusyReason}
+    return tuple(members.get(value) for value in values)
+
+
+def _time(answer: pb.ActivityResponse, name: Any) -> float | None:
+    return codec.seconds(getattr(answer, name)) if answer.HasField(name) else None
+
+
+async def _call(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
