@@ -144,12 +144,9 @@ class EventLog:
         """
         cutoff = self._clock() - self._bounds.max_age_seconds
         before = self._trimmed
-        self._is_over_size = False
-        while step := await self._trim_step(cutoff):
+        while not (step := await self._trim_step(cutoff)).is_done:
             self._trimmed = max(self._trimmed, step.trimmed)
-            self._is_over_size = step.is_over_size
-            if step.is_done:
-                break
+        self._is_over_size = step.is_over_size
         await trimming.forget_ended(self._journal, self._clock() - self._bounds.message_age_seconds)
         await trimming.return_free_pages(self._journal)
         return self._trimmed - before

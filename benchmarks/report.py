@@ -1,0 +1,107 @@
+"""The report of a run: a Markdown table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.measure import Samples
+from benchmarks.result import Comparison, Goal, Row, Unit
+
+_HEADINGS = ("Name", "Figure", "Baseline", "Compared", "Goal", "Reached")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one benchmark came to: rows, or the error that ended it."""
+
+    benchmark: str
+    rows: Sequence[Row] = ()
+    error: str = ""
+
+
+def is_good(outcomes: Sequence[Outcome], *, goals_count: bool) -> bool:
+    """Whether every benchmark ran, and with `goals_count`, reached its goals."""
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    missed = any(row.is_reached is False for row in rows)
+    return not any(outcome.error for outcome in outcomes) and not (goals_count and missed)
+
+
+def to_markdown(outcomes: Sequence[Outcome]) -> str:
+    """The table, and after it the benchmarks that failed."""
+    lines = [_line(_HEADINGS), _line(["---"] * len(_HEADINGS))]
+    lines += [_line(_cells(row)) for outcome in outcomes for row in outcome.rows]
+    failures = [
+        f"- {outcome.benchmark} failed: {outcome.error}" for outcome in outcomes if outcome.error
+    ]
+    return "\n".join([*lines, *([""] if failures else []), *failures]) + "\n"
+
+
+def to_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """Everything in the table, unrounded, with the spread of each side."""
+    return {
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processors": os.cpu_count(),
+        },
+        "rows": [
+            {"benchmark": outcome.benchmark, **_row(row)}
+            for outcome in outcomes
+            for row in outcome.rows
+        ],
+        "failures": {each.benchmark: each.error for each in outcomes if each.error},
+    }
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    reached = {None: "", True: "yes", False: "**no**"}[row.is_reached]
+    baseline = row.unit.show(row.baseline)
+    return (
+        f"{row.name}, p{row.quantile * 100:g}",
+        row.unit.show(row.figure),
+        f"{baseline} ({row.baseline_name})" if row.baseline_name else baseline,
+        _compared(row),
+        _goal(row.goal, row.compared_unit),
+        reached,
+    )
+
+
+def _compared(row: Row) -> str:
+    text = row.compared_unit.show(row.compared)
+    return f"+{text}" if row.comparison is Comparison.DIFFERENCE and row.compared >= 0 else text
+
+
+def _goal(goal: Goal | None, unit: Unit) -> str:
+    return "" if goal is None else f"{'≤' if goal.is_upper else '≥'} {unit.show(goal.bound)}"
+
+
+def _row(row: Row) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "unit": row.unit.base,
+        "quantile": row.quantile,
+        "figure": _spread(row.pairs.figure),
+        "baseline": {"name": row.baseline_name, **_spread(row.pairs.baseline)},
+        "comparison": row.comparison.value,
+        "compared": row.compared,
+        "goal": row.goal
+        and {"bound": row.goal.bound, "is": "at most" if row.goal.is_upper else "at least"},
+        "reached": row.is_reached,
+    }
+
+
+def _spread(samples: Samples) -> dict[str, object]:
+    return {
+        "samples": len(samples.values),
+        "p50": samples.p50,
+        "p99": samples.p99,
+        "min": min(samples.values),
+        "max": max(samples.values),
+    }
