@@ -22,14 +22,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from repobridge.errors import RepoBridgeError
-from repobridge.process import Process, descendants, processes, read_process
 from repobridge_runner import launch, reaper
+from repobridge_runner.tree import TREE_VARIABLE, Tree, kill_process
 
 if TYPE_CHECKING:
     from repobridge_runner.launch import Spec
 
-TREE_VARIABLE = "REPOBRIDGE_TERMINAL"
-"""Marks what a terminal's child started, also where it left its session; read by `_remains`."""
 _SWEEPS = 100
 _SWEEP_PAUSE_SECONDS = 0.02
 _SENTENCES = {
@@ -62,11 +60,12 @@ class ExitStatus:
 class Child:
     """A running child that leads a session of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], mark: bytes) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], tree: Tree) -> None:
         reaper.own(process.pid)
         self.pid = process.pid
         self._process = process
-        self._mark = mark
+        self._tree = tree
+        self._killing = asyncio.Lock()
         self._reaped = False
         self._exited: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._watch()
@@ -87,12 +86,14 @@ class Child:
         when the thread that started it ends.
         """
         path = _find(argv[0], environment, directory)
-        mark = os.urandom(8).hex()
+        closed = _resolved(closed_directories)
+        _check_places(path, directory, closed)
+        mark = os.urandom(8).hex()  # tells its tree from others', no secret
         spec: Spec = {
             "argv": [os.fsencode(path), *(os.fsencode(word) for word in argv[1:])],
             "environment": _encoded({**environment, TREE_VARIABLE: mark}),
             "parent": os.getpid(),
-            "closed": [os.fsencode(closed.resolve()) for closed in closed_directories],
+            "closed": [os.fsencode(each) for each in closed],
         }
         status, launcher_status = os.pipe()
         try:
@@ -100,7 +101,7 @@ class Child:
                 process = _popen(spec, directory, terminal, launcher_status)
             finally:
                 os.close(launcher_status)
-            child = cls(process, f"{TREE_VARIABLE}={mark}".encode())
+            child = cls(process, Tree(process.pid, mark))
             try:
                 told = await _read_to_end(status)
             except BaseException:
@@ -117,11 +118,6 @@ class Child:
         """Waits until the child has ended; it is not reaped by that."""
         return await asyncio.shield(self._exited)
 
-    @property
-    def has_exited(self) -> bool:
-        """True from the moment that the end of the child is known."""
-        return self._exited.done()
-
     def signal(self, number: int) -> None:
         """Signals the child's process group; nothing happens once it is reaped."""
         if self._reaped:
@@ -133,42 +129,29 @@ class Child:
 
     async def kill(self) -> ExitStatus:
         """Kills the child and everything that it left, reaps it, and returns how it ended."""
-        await self._kill_remains()
-        self.signal(signal.SIGKILL)
-        status = await self.exited()
-        # Once more: what it forked since, and what lost its parent only now.
-        await self._kill_remains()
-        self._reap()
-        return status
+        async with self._killing:
+            if not self._reaped:
+                await self._kill_tree()
+                self._reaped = True
+                self._process.wait()
+                reaper.disown(self.pid)
+        return await self.exited()
 
-    async def _kill_remains(self) -> None:
+    async def _kill_tree(self) -> None:
+        # Listed before the child dies: then what is below it moves to us, and only its session
+        # and its mark still tell whose it was.
+        remains = await asyncio.to_thread(self._tree.living)
+        self.signal(signal.SIGKILL)
         # A process may fork between being listed and being killed; one in an uninterruptible
         # sleep dies late. So: several looks, but not for ever.
         for _ in range(_SWEEPS):
-            remains = await asyncio.to_thread(self._remains)
+            for process in remains:
+                kill_process(process)
+            await self.exited()
+            remains = await asyncio.to_thread(self._tree.living)
             if not remains:
                 return
-            for process in remains:
-                _kill(process)
             await asyncio.sleep(_SWEEP_PAUSE_SECONDS)
-
-    def _remains(self) -> list[Process]:
-        """Lists the living processes of the child's session, below it, or with its mark."""
-        if self._reaped:
-            return []
-        found = {process.pid: process for process in descendants(self.pid)}
-        for process in processes():
-            if process.session == self.pid or self._is_marked(process):
-                found[process.pid] = process
-        found.pop(self.pid, None)
-        return [process for process in found.values() if not process.is_zombie]
-
-    def _is_marked(self, process: Process) -> bool:
-        try:
-            with open(f"/proc/{process.pid}/environ", "rb") as file:
-                return self._mark in file.read().split(b"\0")
-        except OSError:
-            return False
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -200,44 +183,32 @@ class Child:
         if not self._exited.done():
             self._exited.set_result(status)
 
-    def _reap(self) -> None:
-        if not self._reaped:
-            self._reaped = True
-            self._process.wait()
-            reaper.disown(self.pid)
-
-
-def _kill(process: Process) -> None:
-    """Kills exactly the process that was seen, if it still runs."""
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError) as error:
-        if isinstance(error, ProcessLookupError):
-            return
-        descriptor = -1
-    try:
-        now = read_process(process.pid)
-        if now is None or now.start_time != process.start_time:
-            return
-        if descriptor >= 0:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        else:
-            os.kill(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-
 
 def _find(name: str, environment: Mapping[str, str], directory: Path) -> Path:
     """Finds the program as a shell in `directory` would."""
     if "/" in name:
-        return directory / name
+        return directory.absolute() / name
     found = shutil.which(name, path=environment.get("PATH", os.defpath))
     if found is None:
         raise LaunchFailed(Path(name), "There is no such program in PATH.")
-    return directory / found
+    return directory.absolute() / found
+
+
+def _resolved(paths: Sequence[Path]) -> list[Path]:
+    return [path.resolve() for path in paths]
+
+
+def _check_places(path: Path, directory: Path, closed: Sequence[Path]) -> None:
+    for each in closed:
+        for place in (path, directory.resolve()):
+            if place.is_relative_to(each):
+                raise LaunchFailed(place, f"It lies in {each}, which is closed to the program.")
+        if each.is_relative_to(directory.resolve()):
+            raise LaunchFailed(
+                directory,
+                f"It lies above {each}, which is closed to the program, so that the program "
+                "could create nothing directly in it.",
+            )
 
 
 def _encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -32,6 +32,7 @@ INPUT_BYTES = 1 << 20
 """How much input may wait for a child that does not read."""
 _READS_PER_TURN = 32
 _READ_BYTES = 1 << 16
+_SHORT_READ_BYTES = 2048
 _LAST_OUTPUT_SECONDS = 0.5
 
 
@@ -164,6 +165,10 @@ class Terminal:
 
         return stop
 
+    def recent(self) -> bytes:
+        """Returns the recent raw output, from a place where a terminal can begin to read."""
+        return self._ring.content()
+
     def viewer(self, *, buffer_bytes: int = 1 << 20) -> Viewer:
         """Returns a follower of the output: first the recent past, then what comes."""
         viewer = Viewer(
@@ -233,6 +238,8 @@ class Terminal:
                 over = True
                 break
             pieces.append(data)
+            if len(data) < _SHORT_READ_BYTES:
+                break  # the next read would most likely find nothing
         if pieces:
             self._deliver(b"".join(pieces))
         if over:
