@@ -1,4 +1,17 @@
-"""An imitation of the Anthropic Messages API, for tests that run the real Claude CLI."""
+"""An imitation of the Anthropic Messages API, for tests that run the real Claude CLI.
+
+    async with FakeAnthropic() as api:                    # echoes until it is scripted
+        api.script(ApiError(529), Text("hello"))          # a queue of replies
+        api.when("both", Message([bash("ls"), bash("pwd")]), Text("done"))   # by prompt and round
+        api.script(lambda request: Text(request.system))  # a handler for all the rest
+        gate = Gate()
+        api.script(Text(["first ", gate, "second"]))      # held between the two
+        await gate.reached()
+        await gate.open()
+        assert api.refusals == []
+
+It listens on loopback only and lives in the test's event loop, which has to stay free.
+"""
 
 from tests.fakes.anthropic.chunking import HOSTILE, Chunker, NewChunker, Whole
 from tests.fakes.anthropic.demo import demo_persona

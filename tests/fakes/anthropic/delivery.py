@@ -54,7 +54,7 @@ class Sink:
 
 
 async def stream(sink: Sink, message: Message, envelope: Envelope, *, complete: bool) -> None:
-    """Send the events of an answer; without `complete` its last two are left out."""
+    """Send the events of an answer; without `complete` its last block stays open."""
     for step in stream_steps(message, envelope):
         if isinstance(step, bytes):
             await sink.write(step)

@@ -45,11 +45,12 @@ def summary(result: ToolResult) -> str:
         )
     lines = [line.rstrip() for line in result.text.splitlines()]
     commits = [line for line in lines if _COMMIT.match(line)]
-    output = "\n".join(line for line in lines if line not in commits).strip() or "(no output)"
+    rest = (line for line in lines if line not in commits and set(line) != {"-"})
+    output = "\n".join(rest).strip() or "(no output)"
     parts = [verdict(output), f"```text\n{output}\n```"]
     if commits:
         listed = "\n".join(f"- `{sha}` {title}" for sha, _, title in map(_split, commits))
-        parts.append(f"The latest {_count(len(commits), 'commit')}:\n\n{listed}")
+        parts.append(f"The latest commits:\n\n{listed}")
     return "\n\n".join([*parts, _SIGNATURE])
 
 

@@ -35,8 +35,12 @@ class Record:
 
     async def wait_until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
         """Wait until something about the recorded requests is true."""
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(condition)
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError as error:
+            asked = [request.last_user_text for request in self.requests]
+            raise TimeoutError(f"asked so far: {asked}; refused: {self.refusals}") from error
 
     async def wait_for_request(
         self,

@@ -127,7 +127,7 @@ class Hang:
 
 @dataclass(frozen=True)
 class SseError:
-    """Streams `of` without its end, then an `error` event; without streaming, a plain refusal."""
+    """Streams `of`, then an `error` event in its open last block; else refuses plainly."""
 
     of: Text | ToolUse | Message
     type: str = "overloaded_error"

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_INTERRUPTED = "[Request interrupted by user"
+_SUMMARY = "This session is being continued from a previous conversation"
+# Texts in user messages that nobody typed.
+_NOISE = (
+    "[Request interrupted by user",
+    "<local-command-",
+    "<command-name>",
+    "<task-notification>",
+    _SUMMARY,
+)
 _REMINDER = ("<system-reminder>", "</system-reminder>")
 
 
@@ -113,6 +121,17 @@ class MessagesRequest:
         """The CLI's session id, or an empty string when another client asks."""
         return self.headers.get("x-claude-code-session-id", "")
 
+    @property
+    def agent_id(self) -> str:
+        """The id of the subagent that asks, or an empty string for the session itself."""
+        return self.headers.get("x-claude-code-agent-id", "")
+
+    @functools.cached_property
+    def summary(self) -> str:
+        """What a compaction left of the earlier conversation, or an empty string."""
+        texts = (flatten(message["content"]) for message in self.messages)
+        return next((text for text in texts if text.startswith(_SUMMARY)), "")
+
     @functools.cached_property
     def kind(self) -> Kind:
         """What the CLI wants with it."""
@@ -143,8 +162,9 @@ def prompts_of(message: Mapping[str, Any]) -> Iterator[str]:
         return
     for block in blocks_of(message):
         if block.get("type") == "text":
-            text = _without_reminders(str(block["text"]))
-            if text.strip() and not text.startswith(_INTERRUPTED):
+            # The CLI ends each text with a line end where it joins several messages.
+            text = _without_reminders(str(block["text"])).removesuffix("\n")
+            if text.strip() and not text.startswith(_NOISE):
                 yield text
 
 

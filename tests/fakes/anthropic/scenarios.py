@@ -24,12 +24,18 @@ def echo(request: MessagesRequest) -> Reply:
     prompt = request.last_user_text
     question = prompt.strip().lower()
     if question.startswith("what did i say first"):
-        return Text(f"you said first: {request.prompts[0]}")
+        return Text(f"you said first: {first_prompt(request)}")
     if question.startswith("what did i say"):
         return Text("you said:\n" + "\n".join(f"- {said}" for said in request.prompts[:-1]))
     if command := _RUN.fullmatch(prompt.strip()):
         return bash(command["command"])
     return Text(f"echo: {prompt}")
+
+
+def first_prompt(request: MessagesRequest) -> str:
+    """The oldest prompt that the request still knows of, also through `housekeeping`'s summary."""
+    remembered = re.search(r"^- (.*)$", request.summary, re.M)
+    return remembered[1] if remembered else request.prompts[0]
 
 
 def bash(command: str, *, description: str = "Run a command", text_before: str = "") -> ToolUse:
@@ -46,6 +52,8 @@ def housekeeping(request: MessagesRequest) -> Reply:
             return Text(json.dumps({"title": "Imitated session"}))
         case Kind.QUOTA:
             return Text("OK", stop_reason="max_tokens")
+        case Kind.SUGGESTION:
+            return Text("")
         case Kind.COMPACTION:
             said = "\n".join(f"- {prompt}" for prompt in request.prompts[:-1])
             return Text(

@@ -38,19 +38,24 @@ def event(name: str, payload: Mapping[str, Any]) -> bytes:
 
 
 def stream_steps(message: Message, envelope: Envelope) -> Iterator[bytes | Hold]:
-    """The events of an answer and the holds between them, without its end."""
+    """The events of an answer and the holds between them, with its last block still open."""
     yield event("message_start", {"message": _opening(envelope)})
     index = 0
     for block in message.blocks:
         if isinstance(block, Gate | Pause):
             yield block
             continue
+        if index > 0:
+            yield _block_stop(index - 1)
         yield from _block_steps(block, index=index, envelope=envelope)
         index += 1
 
 
 def stream_end(message: Message, envelope: Envelope) -> Iterator[bytes]:
-    """The last two events of an answer that went well."""
+    """The last events of an answer that went well."""
+    blocks = sum(not isinstance(block, Gate | Pause) for block in message.blocks)
+    if blocks:
+        yield _block_stop(blocks - 1)
     delta = {"stop_reason": stop_reason_of(message), "stop_sequence": None}
     yield event("message_delta", {"delta": delta, "usage": usage_json(envelope.usage)})
     yield event("message_stop", {})
@@ -118,7 +123,10 @@ def _block_steps(
         yield PING
     for delta in _deltas(block):
         yield _delta_event(index, delta) if isinstance(delta, dict) else delta
-    yield event("content_block_stop", {"index": index})
+
+
+def _block_stop(index: int) -> bytes:
+    return event("content_block_stop", {"index": index})
 
 
 def _delta_event(index: int, delta: Mapping[str, str]) -> bytes:
