@@ -1,4 +1,4 @@
-"""The pinned Claude CLI for tests and benchmarks: its path, and a home and environment of its own."""
+"""The pinned Claude CLI for tests and benchmarks: its path, and a home and environment for it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from tests.fakes.anthropic.arrival import until_read
 from tests.fakes.anthropic.chunking import Chunker
 from tests.fakes.anthropic.gate import Gate, Hold, Pause
 from tests.fakes.anthropic.replies import Message, Reset, Text
@@ -84,8 +85,8 @@ def holds_of(message: Message) -> Iterable[Hold]:
             yield from (step for step in block.steps if not isinstance(step, str))
 
 
-def break_off(request: web.Request, reset: Reset) -> None:
-    """End the connection now: by a TCP reset, or politely but too early."""
+async def break_off(request: web.Request, reset: Reset) -> None:
+    """End the connection, once what was sent is read: by a TCP reset, or politely but too early."""
     transport = request.transport
     if transport is None:
         return
@@ -94,5 +95,6 @@ def break_off(request: web.Request, reset: Reset) -> None:
         return
     sock: socket.socket | None = transport.get_extra_info("socket")
     if sock is not None:
+        await until_read(sock)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     transport.abort()

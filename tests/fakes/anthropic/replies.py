@@ -106,15 +106,19 @@ class ApiError:
 
 @dataclass(frozen=True)
 class Reset:
-    """Ends the connection after so many bytes of the body of `of`.
+    """Ends the connection by a TCP reset, or with `graceful` by an orderly but early end.
 
-    A TCP reset, or with `graceful` an orderly end of the stream without its last events. With
-    `after_bytes` None nothing is sent at all, not even a status line.
+    After all of `of`, whose last block stays open, or after so many bytes of its body; with
+    neither nothing is sent at all, not even a status line.
     """
 
     after_bytes: int | None = None
-    of: Text | ToolUse | Message = field(default_factory=lambda: Text("cut " * 1000))
+    of: Text | ToolUse | Message | None = None
     graceful: bool = False
+
+    def __post_init__(self) -> None:
+        if self.of is None and self.after_bytes is not None:
+            object.__setattr__(self, "of", Text("cut " * (self.after_bytes // 4 + 1)))
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,8 @@ class FakeAnthropic(Record):
             case SseError():
                 return await self._send(http, request, message_of(reply.of), error=reply)
             case Reset():
-                return await self._send(http, request, message_of(reply.of), reset=reply)
+                message = message_of(reply.of or Text(""))
+                return await self._send(http, request, message, reset=reply)
             case Text() | ToolUse() | Message():
                 return await self._send(http, request, message_of(reply))
 
@@ -201,8 +202,8 @@ class FakeAnthropic(Record):
     ) -> web.StreamResponse:
         kind = "text/event-stream; charset=utf-8" if request.stream else "application/json"
         response = web.StreamResponse(headers=self._headers() | {"Content-Type": kind})
-        if reset is not None and reset.after_bytes is None:
-            delivery.break_off(http, reset)
+        if reset is not None and reset.of is None:
+            await delivery.break_off(http, reset)
             return response
         limit = None if reset is None else reset.after_bytes
         sink = delivery.Sink(response, self.new_chunker(), limit=limit)
@@ -212,7 +213,9 @@ class FakeAnthropic(Record):
             if not request.stream:
                 await delivery.document(sink, message, envelope)
             else:
-                await delivery.stream(sink, message, envelope, complete=error is None)
+                await delivery.stream(
+                    sink, message, envelope, complete=error is None and reset is None
+                )
             if error is not None:
                 request_id = self._id("req_")
                 await sink.write(error_event(error.type, error.message, request_id=request_id))
@@ -220,7 +223,7 @@ class FakeAnthropic(Record):
         except delivery.Cut:
             pass
         if reset is not None:
-            delivery.break_off(http, reset)
+            await delivery.break_off(http, reset)
         else:
             await response.write_eof()
         return response

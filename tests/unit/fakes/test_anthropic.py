@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -237,14 +238,30 @@ async def test_a_reset_cuts_after_exactly_so_many_bytes(
 
     with pytest.raises((aiohttp.ClientError, ConnectionResetError)):
         await read()
-    # A reset may overtake what the client has not read yet.
-    assert len(seen) <= 500 if not graceful else len(seen) == 500
+    assert len(seen) == 500
+
+
+@pytest.mark.parametrize("graceful", [False, True])
+async def test_a_reset_can_wait_for_a_gate_and_come_after_all_text(
+    graceful: bool, client: Client, anthropic_api: FakeAnthropic
+) -> None:
+    gate = Gate()
+    anthropic_api.script(Reset(of=Text(["before", gate, "after"]), graceful=graceful))
+    async with client.post(ask("hi", **STREAM)) as response:
+        await gate.reached()
+        await gate.open()
+        seen = bytearray()
+        with contextlib.suppress(aiohttp.ClientError, ConnectionResetError):
+            async for piece in response.content.iter_any():
+                seen.extend(piece)
+    events = list(parse_events(bytes(seen)))
+    assert (text_of(events), events[-1]["type"]) == ("beforeafter", "content_block_delta")
 
 
 async def test_a_reset_before_all_sends_no_status(
     client: Client, anthropic_api: FakeAnthropic
 ) -> None:
-    anthropic_api.script(Reset(None))
+    anthropic_api.script(Reset())
     with pytest.raises(aiohttp.ClientConnectionError):
         await client.message(ask("hi"))
 
