@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks import durable_appends
+from benchmarks import drain, durable_appends
 
-BENCHMARKS = (durable_appends.BENCHMARK,)
+BENCHMARKS = (durable_appends.BENCHMARK, drain.BENCHMARK)

@@ -46,7 +46,7 @@ class TerminalClosed(RepoBridgeError):
 
 @dataclass(frozen=True)
 class WindowSize:
-    """The size of a terminal in characters."""
+    """The size of a terminal in characters; `resize` keeps each within 1 and 1000."""
 
     columns: int
     rows: int
@@ -263,8 +263,7 @@ class Terminal:
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise
-                self._input.clear()  # nobody is left to read it
-                break
+                break  # nobody is left to read it, as the reader is about to learn
             del self._input[:taken]
             self._moved()
         self._loop.remove_writer(self._master)
@@ -292,4 +291,6 @@ class Terminal:
 
 
 def _set_size(descriptor: int, size: WindowSize) -> None:
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
+    # A program may hold a cell for each place, and a viewer may ask for any number of them.
+    rows, columns = (min(max(1, number), 1000) for number in (size.rows, size.columns))
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

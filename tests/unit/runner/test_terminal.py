@@ -172,6 +172,17 @@ async def test_a_new_size_is_seen_by_the_child() -> None:
     terminal.resize(SIZE)  # harmless after the end
 
 
+async def test_an_absurd_size_is_kept_within_bounds() -> None:
+    terminal = await start_shell(RAW + "head -c 1; stty size")
+    await wait_for_output(terminal, b"READY")
+
+    terminal.resize(WindowSize(columns=1_000_000, rows=-5))
+    terminal.write(b"x")
+
+    assert (await read_all(terminal)).endswith("1 1000
+")
+
+
 async def test_a_late_viewer_begins_with_the_recent_past() -> None:
     terminal = await start_shell(RAW + "seq 1 1000; echo PAST; cat", ring_bytes=1000)
     await wait_for_output(terminal, b"PAST")
