@@ -179,8 +179,7 @@ async def test_an_absurd_size_is_kept_within_bounds() -> None:
     terminal.resize(WindowSize(columns=1_000_000, rows=-5))
     terminal.write(b"x")
 
-    assert (await read_all(terminal)).endswith("1 1000
-")
+    assert (await read_all(terminal)).endswith("1 1000\n")
 
 
 async def test_a_late_viewer_begins_with_the_recent_past() -> None:
