@@ -1,0 +1,552 @@
+"""One runner: the workspace, the sessions in it, and what they all share.
+
+It is what a session sees around itself, and what the server calls; it knows nothing of gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from repobridge import names
+from repobridge.errors import Refusal, Status
+from repobridge.session.events import (
+    MAIN_CONVERSATION,
+    Event,
+    FileProduced,
+    MessageChanged,
+    MessageKind,
+    MessageState,
+    MessageStatus,
+    Phase,
+    RunnerState,
+    SessionChanged,
+    SessionState,
+)
+from repobridge.telemetry import Logger
+from repobridge_runner import requests, store
+from repobridge_runner.agents.claude import ClaudeAgent
+from repobridge_runner.agents.transcript import transcript_path
+from repobridge_runner.attachments import Attachments
+from repobridge_runner.blobs import BlobStore
+from repobridge_runner.counts import Counts
+from repobridge_runner.drain import Drain
+from repobridge_runner.hooks import HookServer
+from repobridge_runner.journal import Journal, Transaction
+from repobridge_runner.log import EventLog, LogBounds
+from repobridge_runner.outbox import watch_outbox
+from repobridge_runner.redact import Redactor
+from repobridge_runner.session import Place, Session
+from repobridge_runner.settings import RunnerSettings
+from repobridge_runner.store import MessageRow, SessionRow
+from repobridge_runner.workspace import Workspace, WorkspaceSettings
+from repobridge_runner.workspaceerror import WorkspaceError
+
+_log = Logger("repobridge.runner")
+_TRIM_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A message as a client submits it."""
+
+    message: MessageRow
+    allowed_models: tuple[str, ...] = ()
+
+
+class Runner:
+    """Everything that one runner process owns."""
+
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        *,
+        journal: Journal,
+        redactor: Redactor,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal
+        self.redactor = redactor
+        self.clock = clock
+        self.log = EventLog(
+            journal, bounds=LogBounds(max_bytes=settings.log_max_bytes), clock=clock
+        )
+        self.sessions: dict[str, Session] = {}
+        self.state = RunnerState.PREPARING
+        self.started_at = clock()
+        self.blobs = BlobStore(settings.state_dir / "private" / "blobs")
+        self.attachments = Attachments(settings.state_dir / "attachments")
+        self.hooks = HookServer()
+        self.drain = Drain(clock=time.monotonic)
+        self.counts = Counts()
+        self.agent_version = ""
+        self.submitting = 0
+        self._environment = environment
+        self._workspace = Workspace(
+            WorkspaceSettings(
+                directory=settings.directory,
+                state_dir=settings.state_dir / "workspace",
+                bridge_uid=settings.bridge_uid,
+                repository_url=settings.repository.url,
+                ref=settings.repository.ref,
+                credentials_dir=settings.repository.credentials_dir,
+            ),
+            environment=environment,
+            redactor=redactor,
+        )
+        self._prepared = asyncio.Event()
+        self._unusable: WorkspaceError | None = None
+        self._agent_refusal = ""
+        self._tasks: asyncio.TaskGroup
+        self._own_tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    # ------------------------------------------------------------- running
+
+    async def run(self, tasks: asyncio.TaskGroup) -> None:
+        """Takes up what was left, and prepares the workspace beside it."""
+        self._tasks = tasks
+        await self.hooks.start()
+        rows = await self.journal.read(store.all_sessions)
+        await self._cancel_orphans(rows)
+        for row in rows:
+            self._add(row)
+        for session in tuple(self.sessions.values()):
+            await session.recover(self.transcript_of(session))
+            self._spawn(session)
+        self._run(self._prepare(), "prepare workspace")
+        self._run(self._trim_for_ever(), "trim log")
+
+    async def close(self) -> None:
+        """Ends the agents within the grace; what is open stays open on disk. Once is enough."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        grace = self.settings.shutdown_grace_seconds
+        drained = self.drain.is_granted
+        await asyncio.gather(
+            *(
+                session.shut_down(turn_seconds=0 if drained else grace / 2, grace_seconds=grace / 2)
+                for session in self.sessions.values()
+            )
+        )
+        await self.hooks.close()
+        self._workspace.close()
+        await self.journal.close()
+
+    async def _cancel_orphans(self, rows: Sequence[SessionRow]) -> None:
+        def act(tx: Transaction) -> None:
+            envelopes = {
+                row.conversation_id: Event(
+                    SessionChanged(), row.conversation_id, row.session_id, row.generation
+                )
+                for row in rows
+            }
+            requests.cancel_orphans(tx, envelopes)
+
+        await self.journal.write(act)
+
+    async def _prepare(self) -> None:
+        def progress(phase: Phase, detail: str) -> None:
+            body = SessionChanged(SessionState.STARTING, phase, detail=detail)
+            self._run(self._log_event(Event(body)), "log progress")
+
+        try:
+            prepared = await self._workspace.prepare(progress)
+            if prepared.warning:
+                body = SessionChanged(phase=Phase.FETCHING, detail=prepared.warning)
+                await self.log.append(Event(body))
+            self.state = RunnerState.SERVING
+        except WorkspaceError as error:
+            self._unusable = error
+            _log.error("workspace unusable", reason=error.reason, error=error.sentence)
+            body = SessionChanged(SessionState.EXITED, reason=error.reason, detail=error.sentence)
+            await self.log.append(Event(body))
+        self._prepared.set()
+        self.touched()
+
+    async def _log_event(self, event: Event) -> None:
+        await self.log.append(event)
+
+    async def _trim_for_ever(self) -> None:
+        while True:
+            await self.log.trim()
+            await asyncio.sleep(_TRIM_SECONDS)
+
+    def _add(self, row: SessionRow) -> Session:
+        session = self.sessions[row.conversation_id] = Session(row, self)
+        return session
+
+    def _spawn(self, session: Session) -> None:
+        name = f"session {session.conversation_id}"
+        self._run(session.run(), name)
+        self._run(self._watch_outbox(session), f"outbox of {name}")
+
+    def _run(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = self._tasks.create_task(work, name=name)
+        self._own_tasks.add(task)
+        task.add_done_callback(self._own_tasks.discard)
+
+    def cancel_tasks(self) -> None:
+        """Ends everything that the runner does beside its calls."""
+        for task in self._own_tasks:
+            task.cancel()
+
+    def refuse_agent(self, sentence: str) -> None:
+        """The agent's program can't be used; new work is refused with the sentence."""
+        self._agent_refusal = sentence
+
+    # --------------------------------------------- what a session sees of it
+
+    @property
+    def holds_queue(self) -> bool:
+        """A drain is under way, or the end."""
+        return self._is_stopping or self.drain.is_active
+
+    def new_id(self) -> str:
+        """A new id for a turn or a request."""
+        return uuid.uuid4().hex
+
+    def keep_blob(self, text: str, name: str) -> str:
+        """Keeps a text that is too long for an event."""
+        media_type = "application/json" if name.endswith(".json") else "text/plain"
+        return self.blobs.put_bytes(text.encode(), name=name, media_type=media_type).blob_id
+
+    def new_agent(self, conversation_id: str) -> ClaudeAgent:
+        """An agent that is not started yet."""
+        return ClaudeAgent(
+            self.settings.agent,
+            hooks=self.hooks,
+            config_directory=self._config_directory(conversation_id),
+            closed_directories=(self.settings.state_dir / "private",),
+            own_environment={**self._environment, **self._workspace.git_environment()},
+            held_seconds=int(self.settings.request_expiry_seconds) + 600,
+            clock=time.monotonic,
+        )
+
+    def session_id(self, conversation_id: str, generation: int) -> str:
+        """The session's id, the same on every runner of the bridge."""
+        return names.session_id(self.settings.bridge_uid, conversation_id, generation)
+
+    def outbox(self, conversation_id: str) -> Path:
+        """Where a session puts files for people."""
+        path = self.settings.state_dir / "outbox" / names.slug(conversation_id)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+    async def place(self, session: Session) -> Place:
+        """Where a session works; waits for the clone."""
+        await self._prepared.wait()
+        if self._unusable is not None:
+            raise Refusal(
+                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
+            )
+        try:
+            worktree = await self._workspace.worktree(
+                session.conversation_id, start_point=session.row.base_commit
+            )
+        except WorkspaceError as error:
+            raise Refusal(Status.FAILED_PRECONDITION, error.reason, error.sentence, {}) from error
+        return Place(worktree.path, worktree.branch)
+
+    async def make_room(self, session: Session) -> bool:
+        """Whether one more agent may live; the least recently used idle one makes room."""
+        others = [each for each in self.sessions.values() if each is not session and each.is_live]
+        if len(others) < self.settings.live_sessions:
+            return True
+        idle = [each for each in others if each.is_idle and not each.attached]
+        if idle:
+            # Not awaited here: its worker may wait for ours. It looks again when room is made.
+            oldest = min(idle, key=lambda each: each.last_activity)
+            self._run(self._stop(oldest), "make room")
+        return False
+
+    async def _stop(self, session: Session) -> None:
+        await session.stop("MadeRoom")
+
+    async def attachment_paths(self, message: MessageRow) -> Sequence[Path]:
+        """The files that came with a message."""
+        if not message.attachments:
+            return ()
+        return self.attachments.lookup(
+            message.conversation_id, message.message_id, message.attachments
+        )
+
+    def touched(self) -> None:
+        """Something ended that others may have waited for."""
+        for session in self.sessions.values():
+            if session.queued:
+                session.look()
+
+    def hold(self, drain_id: str, *, seconds: float, granted: bool) -> None:
+        """Begins or renews a drain; when it expires, the queues move again."""
+        self.drain.hold(drain_id, seconds=seconds, granted=granted)
+        asyncio.get_running_loop().call_later(seconds + 0.01, self.touched)
+
+    # ---------------------------------------------------------------- calls
+
+    def find(self, conversation_id: str) -> Session:
+        """A session that is known; raises Refusal."""
+        session = self.sessions.get(conversation_id)
+        if session is None:
+            raise Refusal(
+                Status.NOT_FOUND,
+                "UNKNOWN_CONVERSATION",
+                f"There is no conversation {conversation_id!r} here; Submit makes one.",
+                {"known": ", ".join(sorted(self.sessions))},
+            )
+        return session
+
+    def ensure(self, conversation_id: str) -> Session:
+        """A session, made where there is none."""
+        if conversation_id in self.sessions:
+            return self.sessions[conversation_id]
+        row = SessionRow(conversation_id, self.session_id(conversation_id, 0))
+        session = self._add(row)
+        self._spawn(session)
+        return session
+
+    async def submit(self, submission: Submission) -> tuple[MessageStatus, bool]:
+        """Queues a message; a repeat of its id changes nothing. Returns whether it was one."""
+        message = submission.message
+        known = await self.journal.read(lambda db: _status(db, message.message_id))
+        if known is not None:
+            return known, True
+        self._refuse_new_work()
+        session = self.ensure(message.conversation_id)
+        self._check_model(session, submission)
+        self._check_attachments(message)
+
+        def act(tx: Transaction) -> MessageStatus | None:
+            if store.find_message(tx, message.message_id) is not None:
+                return None  # submitted twice at once
+            waiting = store.messages_in(tx, message.conversation_id, MessageState.QUEUED)
+            if len(waiting) >= self.settings.queue_length:
+                raise _queue_full(len(waiting))
+            store.put_session(tx, session.row)
+            store.insert_message(tx, message)
+            position = len(waiting) + 1
+            tx.append(
+                Event(
+                    MessageChanged(message.message_id, MessageState.QUEUED, position),
+                    message.conversation_id,
+                    session.row.session_id,
+                    session.row.generation,
+                )
+            )
+            return MessageStatus(
+                message.message_id, MessageState.QUEUED, position, session.row.session_id
+            )
+
+        self.submitting += 1
+        try:
+            status = await self.journal.write(act)
+        finally:
+            self.submitting -= 1
+        if status is None:
+            found = await self.journal.read(lambda db: _status(db, message.message_id))
+            assert found is not None
+            return found, True
+        session.queued += 1
+        session.last_activity = self.clock()
+        session.look()
+        return status, False
+
+    async def amend(self, message_id: str, text: str) -> MessageStatus:
+        """Replaces the text of a message that still waits; raises Refusal."""
+
+        def act(tx: Transaction) -> MessageStatus:
+            message = _must_wait(store.find_message(tx, message_id), message_id)
+            store.update_message(tx, message_id, text=text)
+            return _status_of(tx, message)
+
+        return await self.journal.write(act)
+
+    async def withdraw(self, message_id: str) -> MessageStatus:
+        """Takes back a message that still waits; raises Refusal."""
+
+        def act(tx: Transaction) -> MessageStatus:
+            found = store.find_message(tx, message_id)
+            if found is not None and found.state is MessageState.WITHDRAWN:
+                return _status_of(tx, found)
+            message = _must_wait(found, message_id)
+            store.update_message(tx, message_id, state=MessageState.WITHDRAWN)
+            session = self.sessions[message.conversation_id]
+            envelope = Event(
+                MessageChanged(message_id, MessageState.WITHDRAWN),
+                message.conversation_id,
+                session.row.session_id,
+                session.row.generation,
+            )
+            tx.append(envelope)
+            waiting = store.messages_in(tx, message.conversation_id, MessageState.QUEUED)
+            for position, other in enumerate(waiting, start=1):
+                if other.ordinal > message.ordinal:
+                    body = MessageChanged(other.message_id, MessageState.QUEUED, position)
+                    tx.append(replace(envelope, body=body))
+            return _status_of(tx, replace(message, state=MessageState.WITHDRAWN))
+
+        status = await self.journal.write(act)
+        for session in self.sessions.values():
+            session.look()
+        return status
+
+    async def decide(self, request_id: str, decision: requests.Decision) -> str:
+        """Answers a request of any session; returns the outcome's name. Raises Refusal."""
+        for session in self.sessions.values():
+            if request_id in session.requests.waiting:
+                return (await session.requests.decide(request_id, decision)).name
+        raise await requests.refuse_closed(self.journal, request_id)
+
+    async def fork(self, conversation_id: str, new_conversation_id: str) -> Session:
+        """A new conversation that remembers what another one does; raises Refusal."""
+        source = self.find(conversation_id)
+        if new_conversation_id in self.sessions:
+            raise Refusal(
+                Status.ALREADY_EXISTS,
+                "CONVERSATION_EXISTS",
+                f"There is a conversation {new_conversation_id!r} already; name another.",
+                {},
+            )
+        await self._prepared.wait()
+        start_point = ""
+        if source.row.working_dir:
+            start_point = (await self._workspace.status(Path(source.row.working_dir))).head
+        worktree = await self._workspace.worktree(new_conversation_id, start_point=start_point)
+        row = replace(
+            SessionRow(new_conversation_id, self.session_id(new_conversation_id, 0)),
+            model=source.row.model,
+            permission_mode=source.row.permission_mode,
+            base_commit=start_point,
+        )
+        history = self.transcript_of(source)
+        if history.exists():
+            self._copy_history(history, new_conversation_id, worktree.path)
+
+        def act(tx: Transaction) -> None:
+            store.put_session(tx, row)
+            if history.exists():
+                store.put_meta(tx, f"fork of {row.session_id}", source.row.session_id)
+
+        await self.journal.write(act)
+        session = self._add(row)
+        self._spawn(session)
+        return session
+
+    def _copy_history(self, history: Path, conversation_id: str, directory: Path) -> None:
+        folder = transcript_path(self._config_directory(conversation_id), directory, "x").parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / history.name).write_bytes(history.read_bytes())
+
+    def transcript_of(self, session: Session) -> Path:
+        """The agent's own record of a session."""
+        return transcript_path(
+            self._config_directory(session.conversation_id),
+            Path(session.row.working_dir or self.settings.directory),
+            session.row.session_id,
+        )
+
+    @property
+    def workspace(self) -> Workspace:
+        """The checkout and its worktrees."""
+        return self._workspace
+
+    def _config_directory(self, conversation_id: str) -> Path:
+        return self.settings.state_dir / "agents" / names.slug(conversation_id)
+
+    def _refuse_new_work(self) -> None:
+        if self._is_stopping:
+            raise Refusal(Status.UNAVAILABLE, "STOPPING", "The runner is stopping.", {})
+        if self.drain.is_active:
+            sentence = "The runner is being put to sleep; submit again when it is awake."
+            raise Refusal(Status.UNAVAILABLE, "DRAINING", sentence, {})
+        if self._unusable is not None:
+            raise Refusal(
+                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
+            )
+        if self._agent_refusal:
+            raise Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal, {})
+        disk = self.log.disk_state()
+        if disk.full:
+            raise Refusal(
+                Status.RESOURCE_EXHAUSTED,
+                "DISK_FULL",
+                f"The volume is {disk.fraction_used:.0%} full; free some space and try again.",
+                {},
+            )
+
+    def _check_model(self, session: Session, submission: Submission) -> None:
+        model = session.row.model or self.settings.agent.model
+        allowed = submission.allowed_models
+        if allowed and model and model not in allowed:
+            raise Refusal(
+                Status.FAILED_PRECONDITION,
+                "MODEL_NOT_ALLOWED",
+                f"This session runs {model}, and you may use {', '.join(allowed)}.",
+                {"model": model},
+            )
+
+    def _check_attachments(self, message: MessageRow) -> None:
+        if message.attachments:
+            self.attachments.lookup(
+                message.conversation_id, message.message_id, message.attachments
+            )
+
+    # ------------------------------------------------------------ files out
+
+    async def _watch_outbox(self, session: Session) -> None:
+        outbox = self.outbox(session.conversation_id)
+        produced: AsyncIterator[tuple[str, Path]] = watch_outbox(outbox)
+        async for name, path in produced:
+            try:
+                blob = await asyncio.to_thread(self.blobs.put_file, path, name=name)
+            except (OSError, Refusal) as error:
+                _log.warning("file not taken from the outbox", name=name, error=str(error))
+                continue
+            body = FileProduced(blob.blob_id, blob.name, blob.media_type, blob.size, blob.blob_id)
+            await session.tell(body)
+
+
+def _queue_full(count: int) -> Refusal:
+    return Refusal(
+        Status.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+        f"{count} messages wait in this session already; wait for the turn to end, or withdraw one.",
+        {"queued": str(count)},
+    )
+
+
+def _must_wait(message: MessageRow | None, message_id: str) -> MessageRow:
+    if message is None:
+        raise Refusal(
+            Status.NOT_FOUND, "UNKNOWN_MESSAGE", f"There is no message {message_id} here.", {}
+        )
+    if message.state is not MessageState.QUEUED:
+        raise Refusal(
+            Status.FAILED_PRECONDITION,
+            "ALREADY_PASTED",
+            f"The message has reached the agent already ({message.state.name.lower()}).",
+            {"state": message.state.name},
+        )
+    return message
+
+
+def _status(source: object, message_id: str) -> MessageStatus | None:
+    message = store.find_message(source, message_id)  # type: ignore[arg-type]
+    return _status_of(source, message) if message else None
+
+
+def _status_of(source: object, message: MessageRow) -> MessageStatus:
+    position = 0
+    if message.state is MessageState.QUEUED:
+        waiting = store.messages_in(source, message.conversation_id, MessageState.QUEUED)  # type: ignore[arg-type]
+        position = 1 + sum(other.ordinal < message.ordinal for other in waiting)
+    return MessageStatus(
+        message.message_id, message.state, position, message.session_id, message.reason
+    )

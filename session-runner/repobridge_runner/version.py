@@ -1,0 +1,65 @@
+"""Which version the agent's program is, and whether it is one that can be trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from repobridge.session.events import Event, Notice, Severity
+from repobridge.telemetry import Logger
+from repobridge_runner.runner import Runner
+
+OLDEST = (2, 1, 128)
+"""Before it, advisories: a repository could change what the CLI runs."""
+_SECONDS = 20.0
+_log = Logger("repobridge.runner")
+
+
+def parse(text: str) -> tuple[int, ...] | None:
+    """The numbers of the first version in a text."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(int(number) for number in found.groups()) if found else None
+
+
+async def ask(executable: str) -> str:
+    """What a program says to `--version`; empty where it says nothing in time."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            executable,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
+        )
+    except OSError:
+        return ""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return ""
+    return output.decode(errors="replace").strip()
+
+
+async def find(runner: Runner) -> None:
+    """Learns the agent's version beside the start, and refuses new work with one too old."""
+    said = await ask(runner.settings.agent.executable)
+    numbers = parse(said)
+    runner.agent_version = ".".join(map(str, numbers)) if numbers else ""
+    if numbers is None or numbers >= OLDEST:
+        return
+    oldest = ".".join(map(str, OLDEST))
+    runner.refuse_agent(
+        f"The Claude CLI is version {runner.agent_version}; RepoBridge needs {oldest} or later."
+    )
+    _log.error("agent too old", version=runner.agent_version, oldest=oldest)
+    await runner.log.append(
+        Event(
+            Notice(
+                Severity.ERROR, "AgentTooOld", {"version": runner.agent_version, "oldest": oldest}
+            )
+        )
+    )
