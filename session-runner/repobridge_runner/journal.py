@@ -29,7 +29,7 @@ from repobridge_runner.writer import (
     disk_full,
     is_disk_full,
     is_storage_failure,
-    refusal_of,
+    translated,
 )
 
 __all__ = ["Journal", "JournalError", "JournalState", "StoredEvent", "Transaction"]
@@ -118,8 +118,8 @@ class Journal:
         """Runs an act in the writer thread and returns its result once that is on disk.
 
         Acts take effect in the order of the calls. One that raises is undone and raises here; the
-        others of its commit are not touched. It may run more than once, as a commit that failed
-        is tried again act by act: let it have no effect but through its transaction. Cancelling
+        others of its commit are not touched. It may run several times, as a commit that failed is
+        tried again in halves: let it have no effect but through its transaction. Cancelling
         the caller does not take the act back. On a full disk Refusal DISK_FULL, except that an
         essential act may use the space in reserve. When too many wait, it waits for its place.
         """
@@ -150,7 +150,7 @@ class Journal:
             return query(reader)
         except sqlite3.Error as error:
             if is_storage_failure(error):
-                raise refusal_of(error) from error
+                raise translated(error) from error
             raise
         finally:
             reader.execute("ROLLBACK")

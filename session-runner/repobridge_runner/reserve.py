@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,7 +20,8 @@ class Reserve:
         if self.is_spent:
             return False
         self.is_spent = True
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
         return True
 
     def restore(self) -> bool:
@@ -36,7 +38,10 @@ class Reserve:
             return False
 
     def _room(self) -> int:
-        volume = os.statvfs(self._path.parent)
+        try:
+            volume = os.statvfs(self._path.parent)
+        except OSError:
+            return 0
         return volume.f_bavail * volume.f_frsize
 
     def _allocate(self) -> bool:
@@ -48,6 +53,7 @@ class Reserve:
             finally:
                 os.close(descriptor)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
             return False
         return True

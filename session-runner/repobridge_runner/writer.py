@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -106,73 +107,51 @@ class Writer:
         if error is None:
             return
         if len(group) > 1:
-            # One act may be what does not fit: each for itself, still in order.
-            for act in group:
-                self._commit([act])
+            # One act failed, or is what does not fit: halves find it, and the others keep order.
+            middle = len(group) // 2
+            self._commit(group[:middle])
+            self._commit(group[middle:])
             return
         (act,) = group
         if is_disk_full(error) and act.is_essential and self._reserve.spend():
             error = self._try(group)
         if error is not None:
-            act.error = refusal_of(error)
+            act.error = translated(error)
             act.appended = []
 
-    def _try(self, group: list[Act]) -> sqlite3.Error | None:
-        """Commits the acts together; None, or the error for which nothing of them was kept."""
+    def _try(self, group: list[Act]) -> BaseException | None:
+        """Commits the acts together; None, or the error for which nothing of them was kept.
+
+        As few statements as can be, and no savepoints: each lets go of the interpreter, and gets
+        it back late from a busy event loop.
+        """
         last_sequence = self._last_sequence
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for act in group:
                 last_sequence = self._perform(act, last_sequence)
-            self._connection.execute("COMMIT")
-        except _GroupLostError as lost:
-            self._roll_back()
-            return lost.cause
-        except sqlite3.Error as error:
-            self._roll_back()
+            self._connection.commit()
+        except BaseException as error:
+            with suppress(sqlite3.Error):  # then the next BEGIN fails, and says so to its callers
+                self._connection.rollback()
             return error
         self.commits += 1
         self._last_sequence = last_sequence
         return None
 
     def _perform(self, act: Act, last_sequence: int) -> int:
-        """Runs one act in a savepoint; returns the last sequence after it."""
+        """Runs one act; returns the last sequence after it."""
         transaction = Transaction(
             self._connection, log_id=self._log_id, last_sequence=last_sequence, now=self._clock()
         )
-        act.result, act.error, act.appended = None, None, []
-        self._connection.execute("SAVEPOINT act")
         try:
             act.result = act.run(transaction)
+        finally:
             act.is_essential = act.is_essential or transaction.is_essential
-            if self._reserve.is_spent and not act.is_essential:
-                raise disk_full()
-        except BaseException as error:
-            if isinstance(error, sqlite3.Error) and self._is_lost(error):
-                act.is_essential = act.is_essential or transaction.is_essential
-                raise _GroupLostError(error) from error
-            self._connection.execute("ROLLBACK TO act")
-            act.error = error
-        else:
-            act.appended = transaction.appended
-        self._connection.execute("RELEASE act")
+        if self._reserve.is_spent and not act.is_essential:
+            raise disk_full()
+        act.appended = transaction.appended
         return last_sequence + len(act.appended)
-
-    def _is_lost(self, error: sqlite3.Error) -> bool:
-        # SQLite may end the whole transaction by itself on such an error.
-        return is_storage_failure(error) or not self._connection.in_transaction
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-
-class _GroupLostError(Exception):
-    """The transaction of a whole group is gone, through no fault of its acts."""
-
-    def __init__(self, cause: sqlite3.Error) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -180,13 +159,15 @@ def is_disk_full(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", None) in _DISK_FULL
 
 
-def is_storage_failure(error: sqlite3.Error) -> bool:
+def is_storage_failure(error: BaseException) -> bool:
     """Whether the file or its disk is at fault, and not the statement."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORAGE_FAILED
 
 
-def refusal_of(error: sqlite3.Error) -> Refusal:
-    """What callers hear of a failure of the file or its disk."""
+def translated(error: BaseException) -> BaseException:
+    """The error as callers hear it: failures of the file or its disk have names of their own."""
+    if not is_storage_failure(error):
+        return error
     refusal = disk_full() if is_disk_full(error) else _failed(error)
     refusal.__cause__ = error
     return refusal
@@ -201,5 +182,7 @@ def disk_full() -> Refusal:
     )
 
 
-def _failed(error: sqlite3.Error) -> Refusal:
-    return Refusal(Status.INTERNAL, "JOURNAL_FAILED", f"The journal could not be written: {error}.")
+def _failed(error: BaseException) -> Refusal:
+    return Refusal(
+        Status.INTERNAL, "JOURNAL_FAILED", f"The journal of this workspace failed: {error}."
+    )
