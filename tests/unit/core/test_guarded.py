@@ -18,6 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from repobridge import peers
 from repobridge.guarded import GuardedSocket
 from repobridge.peers import OutsideOf, Peer, Verdict, only_this_process, outside_of, this_user
 from repobridge.unix_socket import SocketError, bind_private
@@ -260,6 +261,21 @@ async def test_a_refusal_names_the_process(directory: Path) -> None:
     assert verdict.refusal == "descends from the guarded process"
     assert verdict.peer == Peer(pid=child.pid, uid=os.getuid(), name=verdict.peer.name)
     assert verdict.peer.name.startswith("python")
+
+
+async def test_a_kernel_without_peer_pidfds_is_served_too(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_SO_PEERPIDFD", 9999)
+    bound = bind_private(directory / "s")
+    with socket.socket(socket.AF_UNIX) as own:
+        own.connect(str(directory / "s"))
+        connection, _ = await asyncio.get_running_loop().sock_accept(bound.listener)
+        verdict = outside_of(os.getpid())(connection)
+        connection.close()
+    bound.remove()
+
+    assert (verdict.peer.pid, verdict.refusal) == (os.getpid(), "")
 
 
 async def test_a_peer_that_ended_before_the_check_is_refused(directory: Path) -> None:

@@ -278,6 +278,17 @@ async def test_a_child_that_ends_by_itself_leaves_nothing_behind() -> None:
     assert (status.code, sleepers("86312")) == (3, [])
 
 
+async def test_a_kernel_without_pidfds_is_served_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    terminal = await start_shell("setsid sleep 86313 & trap '' TERM; echo READY; sleep 86313")
+    await wait_for_output(terminal, b"READY")
+
+    status = await terminal.end(grace_seconds=0.1)
+
+    assert status == ExitStatus(code=None, signal=9, out_of_memory=False)
+    assert sleepers("86313") == []
+
+
 async def test_two_ends_at_once_tell_the_same() -> None:
     terminal = await start_shell("exec sleep 1000")
 
