@@ -72,6 +72,8 @@ class Config:
     idle_nanoseconds: int = 10 * durations.MINUTE
     resume_session: bool = True
     rate_limits: RateLimits = RateLimits()
+    rate_limits_given: bool = False
+    """Whether the file itself sets some."""
     environment: tuple[str, ...] = ()
     """Which variables reach the agent; empty: the runner's own list."""
     log_format: str = "text"
@@ -112,6 +114,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
             channel_rate=limit.channel_rate or 2.0,
             channel_burst=limit.channel_burst or 10,
         ),
+        rate_limits_given="rate_limit" in defaults.model_fields_set,
         discord_token=file.providers.discord.bot_token,
         environment=file.serve.environment,
         log_format=file.serve.log_format,

@@ -1,0 +1,87 @@
+"""`repobridge chat`: a conversation with a session that `serve` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from repobridge import telemetry
+from repobridge.errors import Refusal
+from repobridge_cli.local_client import NotServing, RemotePeer, connected, known
+from repobridge_cli.one_question import ask
+from repobridge_cli.person import this_person, wants_colour
+from repobridge_gateway.console import PipeConsole, TerminalConsole
+from repobridge_gateway.conversation import Conversation, Selected
+from repobridge_gateway.transcript import Line, Tone
+
+UNREACHED = 2
+
+
+def run(*, name: str, message: str | None, conversation: str, socket: str) -> int:
+    """Talks; returns the exit code."""
+    telemetry.configure(level=logging.ERROR)
+    try:
+        if message is not None:
+            text = sys.stdin.read() if message == "-" else message
+            from_stdin = message == "-"
+            return asyncio.run(_ask(name, conversation, socket, text, from_stdin=from_stdin))
+        return asyncio.run(_chat(name, conversation, socket))
+    except (NotServing, Refusal) as error:
+        # A wake that failed has been told already, as everybody is told who follows.
+        if not isinstance(error, Refusal):
+            print(error, file=sys.stderr)
+        elif error.reason != "WAKE_FAILED":
+            print(error.message, file=sys.stderr)
+        return UNREACHED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+async def _chat(name: str, conversation_id: str, socket: str) -> int:
+    me = this_person()
+    async with connected(socket) as client:
+        await known(client, name)
+        peer = RemotePeer(client, name, conversation_id, me)
+        with ExitStack() as stack:
+            console = _console(stack)
+            conversation = Conversation(peer, console, me=me, downloads=Path.cwd())
+            if console.interactive:
+                console.print([Line(f"{name} · /help · Ctrl-D or /quit leaves", Tone.FAINT)])
+            while True:
+                try:
+                    await conversation.run()
+                except Selected:
+                    text = "This chat has one repo; for another: repobridge chat NAME"
+                    console.print([Line(text, Tone.FAINT)])
+                    continue
+                break
+        return int(conversation.failed and not console.interactive)
+
+
+async def _ask(name: str, conversation_id: str, socket: str, text: str, *, from_stdin: bool) -> int:
+    me = this_person()
+    async with connected(socket) as client:
+        await known(client, name)
+        peer = RemotePeer(client, name, conversation_id, me)
+        with ExitStack() as stack:
+            asks = not from_stdin and sys.stdin.isatty() and sys.stderr.isatty()
+            console = stack.enter_context(_terminal(sys.stderr).opened()) if asks else None
+            status = console or PipeConsole(source=sys.stdin.buffer, out=sys.stderr)
+            return await ask(peer, text, status=status, answers=console, me=me)
+
+
+def _console(stack: ExitStack) -> TerminalConsole | PipeConsole:
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return stack.enter_context(_terminal(sys.stdout).opened())
+    return PipeConsole(source=sys.stdin.buffer, out=sys.stdout)
+
+
+def _terminal(out: TextIO) -> TerminalConsole:
+    colour = wants_colour(True, os.environ.get("NO_COLOR"), os.environ.get("TERM"))
+    return TerminalConsole(stdin=sys.stdin.fileno(), out=out, colour=colour)

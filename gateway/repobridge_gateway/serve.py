@@ -1,0 +1,147 @@
+"""Everything on one machine: the fleet, the router, the local socket and the serving terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from repobridge.errors import RepoBridgeError
+from repobridge.session.events import Actor
+from repobridge.telemetry import Logger
+from repobridge_gateway.config import Bridge, Config
+from repobridge_gateway.console import TerminalConsole
+from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
+from repobridge_gateway.local_server import open_local_server
+from repobridge_gateway.router import Router
+from repobridge_gateway.terminal import run_terminal
+
+_log = Logger(__name__)
+_KILLED_SECONDS = 3.0
+"""How long we wait, after a second signal, for what was killed to be gone."""
+
+
+class NothingToServe(RepoBridgeError):
+    """The configuration leaves no bridge that this version can serve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Who serves, and from where."""
+
+    config: Config
+    fleet: FleetSettings
+    socket: Path
+    me: Actor
+    """The person at the serving terminal."""
+    downloads: Path
+    console: TerminalConsole | None = None
+    """None where stdin is no terminal."""
+
+
+def servable(config: Config) -> tuple[Bridge, ...]:
+    """The bridges that this version serves; raises NothingToServe."""
+    bridges = tuple(bridge for bridge in config.bridges if bridge.provider == "terminal")
+    if bridges:
+        return bridges
+    if config.bridges:
+        raise NothingToServe(
+            f"{config.path} has Discord repos only, and the Discord gateway is not in this version "
+            "yet; give a repo the provider terminal."
+        )
+    raise NothingToServe(f"{config.path} names no repos; add one under repos.")
+
+
+async def serve(served: Served) -> None:
+    """Serves until a signal or the person at the terminal ends it; then ends every runner."""
+    config, settings = served.config, served.fleet
+    bridges = servable(config)
+    _log.info("starting bridge", config=str(config.path), repos=len(bridges))
+    _say_what_is_not_yet(config)
+    specs = (
+        BridgeSpec(name=b.name, provider=b.provider, llm=b.llm, working_dir=b.working_dir)
+        for b in bridges
+    )
+    fleet = LocalFleet(specs, settings)
+    router = Router(fleet)
+    server = await open_local_server(served.socket, fleet=fleet, router=router)
+    _log.info("listening", socket=str(served.socket))
+    stopping = asyncio.Event()
+    running = asyncio.create_task(fleet.run(), name="fleet")
+    async with _signals(on_first=stopping.set, on_second=fleet.kill):
+        try:
+            await _until_ended(served, fleet, router, stopping, running)
+        finally:
+            _log.info("shutting down")
+            await server.stop_accepting()
+            fleet.close()
+            await running
+            await server.close()
+
+
+async def _until_ended(
+    served: Served,
+    fleet: LocalFleet,
+    router: Router,
+    stopping: asyncio.Event,
+    running: asyncio.Task[None],
+) -> None:
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(stopping.wait())]
+    with contextlib.ExitStack() as stack:
+        if served.console:
+            console = stack.enter_context(served.console.opened())
+            talk = run_terminal(console, fleet, router, me=served.me, downloads=served.downloads)
+            tasks.append(asyncio.create_task(talk, name="terminal"))
+        try:
+            done, _ = await asyncio.wait({*tasks, running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _say_what_is_not_yet(config: Config) -> None:
+    discord = sum(bridge.provider == "discord" for bridge in config.bridges)
+    if discord:
+        _log.warning("the discord gateway is not in this version yet", channels=discord)
+    if config.rate_limits_given and config.rate_limits.enabled:
+        _log.warning("rate limits are read but not applied in this version")
+    _log.info("no access rules: whoever may use the socket may prompt and approve")
+
+
+@asynccontextmanager
+async def _signals(
+    *, on_first: Callable[[], None], on_second: Callable[[], None]
+) -> AsyncIterator[None]:
+    """The first signal asks to end, the second ends at once."""
+    loop = asyncio.get_running_loop()
+    seen = 0
+
+    def receive(number: signal.Signals) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            _log.info("signal received", signal=number.name)
+            on_first()
+            return
+        on_second()
+        loop.call_later(_KILLED_SECONDS, os._exit, 1)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked for that
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, receive, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,391 @@
+"""A session's events as lines of plain text: what a terminal shows, decided purely.
+
+Text of the agent comes as its own Markdown, whole lines at a time; everything else is one line that
+says what happened. Nothing that an agent or a person wrote can move the cursor or change a colour.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from repobridge import durations
+from repobridge.session import events as ev
+from repobridge_gateway.follow import Item, Live
+from repobridge_gateway.notices import GatewayNotice, NoticeCode
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+SHOWN_INPUT_LINES = 40
+"""Of a request's input; a longer one is cut, and has to be shown whole before it is allowed."""
+
+
+class Tone(Enum):
+    """What a line is, for its colour."""
+
+    TEXT = "text"
+    FAINT = "faint"
+    TOOL = "tool"
+    PERSON = "person"
+    ASK = "ask"
+    GOOD = "good"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line for the terminal."""
+
+    text: str
+    tone: Tone = Tone.TEXT
+
+
+@dataclass(slots=True)
+class _Turn:
+    opened_at: float = 0.0
+    usage: ev.UsageUpdated | None = None
+    partial: dict[str, str] = field(default_factory=dict)
+    spoken: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey; tabs and line ends stay."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, *, longest: int = 160) -> str:
+    """The text on one line, cut where it is long."""
+    flat = " ".join(printable(text).split())
+    return flat if len(flat) <= longest else flat[: longest - 1] + "…"
+
+
+class Transcript:
+    """Turns what is followed into lines; keeps only what the present turns need."""
+
+    def __init__(self, *, is_mine: Callable[[str], bool] = lambda _: False) -> None:
+        self._is_mine = is_mine
+        """Whether this terminal sent a message, and so need not be told its text."""
+        self._turns: dict[str, _Turn] = {}
+        self._position: dict[str, int] = {}
+        self._head = ""
+
+    @property
+    def turn_is_open(self) -> bool:
+        """True while the agent works."""
+        return bool(self._turns)
+
+    def feed(self, item: Item) -> list[Line]:
+        """The lines that an item adds."""
+        if isinstance(item, Live):
+            return []
+        if isinstance(item, GatewayNotice):
+            return self._notice(item)
+        return self._event(item)
+
+    def _notice(self, notice: GatewayNotice) -> list[Line]:
+        if notice.code is NoticeCode.ASKED:
+            if self._is_mine(notice.message_id):
+                return []
+            who = one_line(notice.author.display_name) if notice.author else "somebody"
+            first, *rest = printable(notice.text).split("\n") or [""]
+            return [Line(f"{who}: {first}", Tone.PERSON)] + [
+                Line(f"  {line}", Tone.PERSON) for line in rest
+            ]
+        bad = {NoticeCode.WAKE_FAILED, NoticeCode.RUNNER_CRASHED}
+        return [Line(printable(notice.text), Tone.ERROR if notice.code in bad else Tone.FAINT)]
+
+    def _event(self, event: ev.Event) -> list[Line]:
+        body = event.body
+        lines: list[Line] = []
+        match body:
+            case ev.TextDelta():
+                lines = self._text(self._turn(event), body)
+            case ev.TurnOpened():
+                self._turns[event.turn_id] = _Turn(opened_at=event.at)
+                lines = [Line(_opening(body), Tone.FAINT)]
+            case ev.TurnEnded():
+                lines = self._ended(event, body)
+            case ev.UsageUpdated():
+                self._turn(event).usage = body
+            case ev.ToolStarted():
+                title = one_line(body.title or body.name)
+                self._turn(event).tools[body.tool_use_id] = title
+                how = " (in the background)" if body.background else ""
+                lines = [Line(f"  → {title}{how}", Tone.TOOL)]
+            case ev.ToolEnded():
+                title = self._turn(event).tools.pop(body.tool_use_id, "tool")
+                lines = [_tool_ended(title, body)]
+            case ev.MessageChanged():
+                lines = self._message(body)
+            case _:
+                lines = self._other(body)
+        return lines
+
+    def _other(self, body: ev.Body) -> list[Line]:
+        lines: list[Line] = []
+        match body:
+            case ev.ApprovalRequested():
+                lines = approval_lines(body)
+            case ev.QuestionAsked() if body.questions:
+                # One at a time: the next is asked when this one is answered.
+                lines = question_lines(body.questions[0], of=len(body.questions))
+            case ev.RequestResolved():
+                lines = [_resolved(body)]
+            case ev.SessionChanged():
+                lines = _session(body)
+            case ev.FileProduced():
+                name = one_line(body.name)
+                lines = [Line(f"  ⇩ {name} ({body.size:,} bytes); /save {name}", Tone.TOOL)]
+            case ev.WorkspaceChanged() if body.head and body.head != self._head:
+                self._head = body.head
+                dirty = ", uncommitted changes" if body.dirty else ""
+                lines = [Line(f"  {one_line(body.branch)} at {body.head[:8]}{dirty}", Tone.FAINT)]
+            case ev.Notice():
+                lines = [_agent_notice(body)]
+            case ev.TerminalChanged() if body.by:
+                verb = "attached to" if body.joined else "left"
+                who = one_line(body.by.display_name or body.by.id)
+                count = f"{body.attached} attached"
+                lines = [Line(f"  {who} {verb} the live terminal ({count})", Tone.FAINT)]
+        return lines
+
+    def _turn(self, event: ev.Event) -> _Turn:
+        # A follower that came late has not seen the turn open.
+        return self._turns.setdefault(event.turn_id, _Turn(opened_at=event.at))
+
+    def _text(self, turn: _Turn, delta: ev.TextDelta) -> list[Line]:
+        text = turn.partial.pop(delta.block_id, "") + delta.markdown
+        *whole, rest = text.split("\n")
+        if delta.final and rest:
+            whole.append(rest)
+        elif rest:
+            turn.partial[delta.block_id] = rest
+        if delta.parent_tool_use_id:
+            return [Line(f"  │ {printable(line)}", Tone.FAINT) for line in whole]
+        turn.spoken += whole
+        return [Line(printable(line)) for line in whole]
+
+    def _ended(self, event: ev.Event, body: ev.TurnEnded) -> list[Line]:
+        turn = self._turns.pop(event.turn_id, _Turn(opened_at=event.at))
+        lines = [Line(printable(text)) for text in turn.partial.values()]
+        spoken = "\n".join([*turn.spoken, *turn.partial.values()])
+        if _squeezed(body.final_markdown) not in _squeezed(spoken):
+            # Only the end of the turn carried it (a stream that fell back, say).
+            lines += [Line(line) for line in printable(body.final_markdown).rstrip().split("\n")]
+        elif body.final_blob_id and not spoken:
+            lines.append(Line("  The answer is long; read it with /show.", Tone.FAINT))
+        return [*lines, *_closing(body, seconds=event.at - turn.opened_at, usage=turn.usage)]
+
+    def _message(self, body: ev.MessageChanged) -> list[Line]:
+        known = self._position.pop(body.message_id, 0)
+        if body.state is ev.MessageState.QUEUED:
+            self._position[body.message_id] = body.position
+            waits = self.turn_is_open or body.position > 1
+            if waits and body.position and body.position != known:
+                place = "next" if body.position == 1 else f"number {body.position}"
+                return [Line(f"  queued: {place} in line", Tone.FAINT)]
+        if body.state is ev.MessageState.WITHDRAWN:
+            return [Line("  withdrawn before it was read", Tone.FAINT)]
+        if body.state is ev.MessageState.REJECTED:
+            return [Line(f"  not run: {one_line(body.reason)}", Tone.ERROR)]
+        return []
+
+
+def approval_lines(
+    request: ev.ApprovalRequested, *, longest: int | None = SHOWN_INPUT_LINES
+) -> list[Line]:
+    """A request for permission, with its input and the answers that it takes."""
+    title = one_line(request.title or request.tool_name)
+    if request.kind is ev.RequestKind.PLAN:
+        head = "? The agent asks to go ahead with this plan"
+    else:
+        head = f"? The agent asks for permission: {title}"
+    shown, cut = input_lines(request, longest=longest)
+    lines = [Line(head, Tone.ASK), *(Line(f"    {line}") for line in shown)]
+    if cut:
+        lines.append(Line(f"    … {cut}; /show prints the whole, then it can be allowed"))
+    return [*lines, Line(f"  {_choices(request)}", Tone.ASK)]
+
+
+def input_lines(
+    request: ev.ApprovalRequested, *, longest: int | None = SHOWN_INPUT_LINES
+) -> tuple[list[str], str]:
+    """A request's input for people, and what was left out of it (empty: nothing)."""
+    lines = pretty_input(request.input_json, plan=request.kind is ev.RequestKind.PLAN)
+    if request.input_blob_id:
+        return lines[: longest or None], "the rest is too large for the event"
+    if longest is not None and len(lines) > longest:
+        return lines[:longest], f"{len(lines) - longest} more lines"
+    return lines, ""
+
+
+def pretty_input(input_json: str, *, plan: bool = False) -> list[str]:
+    """A tool's input, one field after the other; texts of several lines as they are."""
+    try:
+        value: Any = json.loads(input_json or "{}")
+    except ValueError:
+        return printable(input_json).split("\n")
+    if plan and isinstance(value, dict) and isinstance(value.get("plan"), str):
+        return printable(value["plan"]).rstrip().split("\n")
+    if not isinstance(value, dict):
+        return printable(json.dumps(value, indent=2, ensure_ascii=False)).split("\n")
+    lines: list[str] = []
+    for key, field_value in value.items():
+        if isinstance(field_value, str):
+            text = field_value
+        else:
+            text = json.dumps(field_value, indent=2, ensure_ascii=False)
+        first, *rest = printable(text).rstrip("\n").split("\n")
+        lines.append(f"{one_line(key)}: {first}" if not rest else f"{one_line(key)}:")
+        lines += [f"  {line}" for line in (first, *rest)] if rest else []
+    return lines
+
+
+def question_lines(question: ev.Question, *, number: int = 1, of: int = 1) -> list[Line]:
+    """A question with its numbered answers."""
+    count = f" ({number} of {of})" if of > 1 else ""
+    lines = [Line(f"? {one_line(question.text, longest=1000)}{count}", Tone.ASK)]
+    for index, option in enumerate(question.options, 1):
+        about = f"  {one_line(option.description)}" if option.description else ""
+        lines.append(Line(f"    {index}. {one_line(option.label)}{about}"))
+    how = "numbers, such as 1,3" if question.multi else "a number"
+    other = ", or your own words" if question.allow_other else ""
+    return [*lines, Line(f"  answer with {how}{other} · /skip declines", Tone.ASK)]
+
+
+def _choices(request: ev.ApprovalRequested) -> str:
+    if request.kind is ev.RequestKind.PLAN:
+        return "y go ahead · n [what to change] revise"
+    parts = ["y allow once"]
+    for key, words, scope in (
+        ("s", "for this session", ev.Scope.SESSION),
+        ("a", "always", ev.Scope.ALWAYS),
+    ):
+        found = next((s for s in request.suggestions if s.scope is scope), None)
+        if found:
+            parts.append(f"{key} {words} ({one_line(found.label, longest=60)})")
+    return " · ".join([*parts, "n [reason] deny"])
+
+
+def _opening(body: ev.TurnOpened) -> str:
+    who = one_line(body.actor.display_name or body.actor.id) if body.actor else ""
+    words = {
+        ev.TurnOrigin.TERMINAL: f"answering {who or 'the live terminal'} (in the live terminal)",
+        ev.TurnOrigin.CRON: "a scheduled task runs",
+        ev.TurnOrigin.BACKGROUND: "a background task reports",
+        ev.TurnOrigin.RESUME: f"going on with the turn of {who or 'before'}",
+        ev.TurnOrigin.REGENERATE: f"answering {who} again",
+    }
+    text = words.get(body.origin, f"answering {who}" if who else "answering")
+    return f"● {text}" + (f" · {one_line(body.model)}" if body.model else "")
+
+
+def _tool_ended(title: str, body: ev.ToolEnded) -> Line:
+    took = f" ({durations.text(body.duration_ms * 1_000_000)})" if body.duration_ms else ""
+    if body.outcome is ev.ToolOutcome.OK:
+        return Line(f"  ✓ {title}{took}", Tone.TOOL)
+    words = {
+        ev.ToolOutcome.FAILED: "failed",
+        ev.ToolOutcome.DENIED: "denied",
+        ev.ToolOutcome.CANCELLED: "cancelled",
+    }
+    why = f": {one_line(body.summary)}" if body.summary else ""
+    return Line(f"  ✗ {title} {words.get(body.outcome, 'ended')}{took}{why}", Tone.WARNING)
+
+
+def _resolved(body: ev.RequestResolved) -> Line:
+    who = one_line(body.by.display_name or body.by.id) if body.by else ""
+    by = f" by {who}" if who else ""
+    where = " in the live terminal" if body.via is ev.Via.TERMINAL else ""
+    note = f": {one_line(body.note)}" if body.note else ""
+    scope = {ev.Scope.SESSION: " for this session", ev.Scope.ALWAYS: " always"}
+    match body.outcome:
+        case ev.RequestOutcome.ALLOWED:
+            reach = scope.get(body.scope, "") if body.scope else ""
+            return Line(f"  ✓ allowed{reach}{by}{where}{note}", Tone.GOOD)
+        case ev.RequestOutcome.DENIED:
+            return Line(f"  ✗ denied{by}{where}{note}", Tone.WARNING)
+        case ev.RequestOutcome.ANSWERED:
+            return Line(f"  ✓ answered{by}{where}{note}", Tone.GOOD)
+        case ev.RequestOutcome.EXPIRED:
+            return Line(f"  ✗ nobody answered in time: denied{note}", Tone.WARNING)
+    return Line(f"  ✗ no longer asked{note}", Tone.FAINT)
+
+
+def _session(body: ev.SessionChanged) -> list[Line]:
+    detail = one_line(body.detail)
+    words = {
+        ev.Phase.CLONING: "cloning",
+        ev.Phase.FETCHING: "fetching",
+        ev.Phase.WORKTREE: "making a worktree",
+        ev.Phase.STARTING: "starting the agent",
+        ev.Phase.RESUMING: "resuming the session",
+    }
+    if body.phase in words and body.state is not ev.SessionState.READY:
+        return [Line(f"  {words[body.phase]} …{' ' + detail if detail else ''}", Tone.FAINT)]
+    if body.state is ev.SessionState.EXITED and body.reason not in {"", "IdleTimeout", "Stopped"}:
+        return [Line(f"  the agent ended: {detail or body.reason}", Tone.WARNING)]
+    return []
+
+
+_NOTICES = {
+    "Compacted": "the conversation was compacted",
+    "ProviderLimited": "the model's provider limits us until {until}",
+    "AgentRestarted": "the agent was restarted; it remembers the conversation",
+    "DiskLow": "the disk is nearly full",
+}
+
+
+def _agent_notice(body: ev.Notice) -> Line:
+    params = {key: one_line(value) for key, value in body.params.items()}
+    try:
+        text = _NOTICES[body.code].format_map(params)
+    except KeyError:
+        facts = ", ".join(f"{key} {value}" for key, value in params.items())
+        text = f"{one_line(body.code)}{': ' + facts if facts else ''}"
+    tones = {ev.Severity.WARNING: Tone.WARNING, ev.Severity.ERROR: Tone.ERROR}
+    return Line(f"  {text}", tones.get(body.severity, Tone.FAINT))
+
+
+def _closing(body: ev.TurnEnded, *, seconds: float, usage: ev.UsageUpdated | None) -> list[Line]:
+    facts = [_duration(seconds), *usage_facts(usage)]
+    facts += [f"{body.background_tasks} background tasks"] if body.background_tasks else []
+    summary = " · ".join(facts)
+    why = f": {one_line(body.error.message or body.error.code)}" if body.error else ""
+    match body.outcome:
+        case ev.TurnOutcome.COMPLETED:
+            return [Line(f"  done · {summary}", Tone.FAINT)]
+        case ev.TurnOutcome.INTERRUPTED:
+            return [Line(f"  interrupted{why} · {summary}", Tone.WARNING)]
+    words = {
+        ev.TurnOutcome.FAILED: "failed",
+        ev.TurnOutcome.LOST: "lost: the agent ended and could not go on; ask again",
+        ev.TurnOutcome.OUT_OF_MEMORY: "ended: out of memory",
+        ev.TurnOutcome.BUDGET: "ended: the budget is used up",
+    }
+    return [Line(f"  {words.get(body.outcome, 'ended')}{why} · {summary}", Tone.ERROR)]
+
+
+def usage_facts(usage: ev.UsageUpdated | None) -> list[str]:
+    """Tokens, cost and context for people."""
+    if usage is None:
+        return []
+    facts = [f"{usage.input:,} tokens in, {usage.output:,} out"]
+    facts += [f"cache {usage.cache_read:,}"] if usage.cache_read else []
+    facts += [f"${usage.cost_micro_usd / 1e6:.4f}"] if usage.cost_micro_usd else []
+    if usage.context_window:
+        facts.append(f"context {usage.context_used / usage.context_window:.0%}")
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    return durations.text_of_seconds(max(0.0, round(seconds, 1)))
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
