@@ -91,7 +91,7 @@ async def _serve(runner: Runner, stopping: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             await runner.run(tasks)
-            reaping = tasks.create_task(runner.counts.reaper.run(), name="reaper")
+            reaping = tasks.create_task(runner.reaper.run(), name="reaper")
             tasks.create_task(version.find(runner), name="agent version")
             if settings.metrics_address:
                 from repobridge_runner import metrics  # noqa: PLC0415 - only where asked for

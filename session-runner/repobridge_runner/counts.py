@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from repobridge.session.events import TurnOutcome
-from repobridge_runner.reaper import Reaper
 
 
 @dataclass(slots=True)
@@ -16,4 +15,3 @@ class Counts:
     turns: Counter[TurnOutcome] = field(default_factory=Counter)
     agent_starts: int = 0
     agent_crashes: int = 0
-    reaper: Reaper = field(default_factory=Reaper)

@@ -63,7 +63,7 @@ class RunnerMetrics(Collector):
             turns.add_metric([outcome.name], count)
         yield turns
         yield CounterMetricFamily(
-            "repobridge_runner_orphans_reaped", "Orphans reaped.", value=runner.counts.reaper.reaped
+            "repobridge_runner_orphans_reaped", "Orphans reaped.", value=runner.reaper.reaped
         )
 
 

@@ -80,7 +80,7 @@ class Requests:
         body: ApprovalRequested | QuestionAsked,
         *,
         tool_name: str,
-        input: Mapping[str, Any],  # noqa: A002 - the agent's own word for it
+        input: Mapping[str, Any],
         suggestions: Sequence[tuple[Suggestion, Mapping[str, Any]]] = (),
         more: Sequence[Event] = (),
     ) -> Pending:

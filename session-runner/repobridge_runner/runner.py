@@ -15,11 +15,9 @@ from pathlib import Path
 from repobridge import names
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import (
-    MAIN_CONVERSATION,
     Event,
     FileProduced,
     MessageChanged,
-    MessageKind,
     MessageState,
     MessageStatus,
     Phase,
@@ -33,12 +31,15 @@ from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.agents.transcript import transcript_path
 from repobridge_runner.attachments import Attachments
 from repobridge_runner.blobs import BlobStore
+from repobridge_runner.confinement import landlock_abi, narrowed_directories
 from repobridge_runner.counts import Counts
 from repobridge_runner.drain import Drain
 from repobridge_runner.hooks import HookServer
 from repobridge_runner.journal import Journal, Transaction
 from repobridge_runner.log import EventLog, LogBounds
+from repobridge_runner.oom import OomCounter, counter_files
 from repobridge_runner.outbox import watch_outbox
+from repobridge_runner.reaper import Reaper
 from repobridge_runner.redact import Redactor
 from repobridge_runner.session import Place, Session
 from repobridge_runner.settings import RunnerSettings
@@ -85,6 +86,8 @@ class Runner:
         self.hooks = HookServer()
         self.drain = Drain(clock=time.monotonic)
         self.counts = Counts()
+        self.oom = OomCounter(counter_files())
+        self.reaper = Reaper(on_scan=self.oom.observe)
         self.agent_version = ""
         self.submitting = 0
         self._environment = environment
@@ -103,6 +106,7 @@ class Runner:
         self._prepared = asyncio.Event()
         self._unusable: WorkspaceError | None = None
         self._agent_refusal = ""
+        self._closed = closed_to_agents(settings.state_dir)
         self._tasks: asyncio.TaskGroup
         self._own_tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -224,10 +228,11 @@ class Runner:
             self.settings.agent,
             hooks=self.hooks,
             config_directory=self._config_directory(conversation_id),
-            closed_directories=(self.settings.state_dir / "private",),
+            closed_directories=self._closed,
             own_environment={**self._environment, **self._workspace.git_environment()},
             held_seconds=int(self.settings.request_expiry_seconds) + 600,
             clock=time.monotonic,
+            oom=self.oom,
         )
 
     def session_id(self, conversation_id: str, generation: int) -> str:
@@ -550,3 +555,18 @@ def _status_of(source: object, message: MessageRow) -> MessageStatus:
     return MessageStatus(
         message.message_id, message.state, position, message.session_id, message.reason
     )
+
+
+def closed_to_agents(state_dir: Path) -> tuple[Path, ...]:
+    """What an agent's processes can't open, where the kernel can close it at no cost to them.
+
+    Landlock would also keep them from making entries in every directory above: that is right on a
+    volume of its own, and would break a home directory.
+    """
+    private = state_dir / "private"
+    narrowed = set(narrowed_directories([private])) - {state_dir.resolve()}
+    if not landlock_abi() or narrowed:
+        where = ", ".join(map(str, sorted(narrowed)))
+        _log.info("runner state not closed to agents", would_narrow=where)
+        return ()
+    return (private,)

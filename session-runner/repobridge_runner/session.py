@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from repobridge.errors import Refusal, Status
+from repobridge.errors import Refusal
 from repobridge.session.events import (
-    Actor,
     ApprovalRequested,
     Body,
     Event,

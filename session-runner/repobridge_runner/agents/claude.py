@@ -27,6 +27,7 @@ from repobridge_runner.agents.base import (
 )
 from repobridge_runner.agents.transcript import TranscriptReader, size, transcript_path
 from repobridge_runner.hooks import HookServer
+from repobridge_runner.oom import OomCounter
 from repobridge_runner.screen import PromptWatch, last_lines, prompt_is_empty
 from repobridge_runner.settings import AgentSettings
 from repobridge_runner.terminal import ExitStatus, Terminal, WindowSize
@@ -60,6 +61,7 @@ class ClaudeAgent:
         own_environment: Mapping[str, str],
         held_seconds: int,
         clock: Callable[[], float],
+        oom: OomCounter,
     ) -> None:
         self._settings = settings
         self._hooks = hooks
@@ -68,6 +70,7 @@ class ClaudeAgent:
         self._own_environment = own_environment
         self._held_seconds = held_seconds
         self._clock = clock
+        self._oom = oom
         self._watch = PromptWatch(clock=clock)
         self._taken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,6 +128,7 @@ class ClaudeAgent:
             directory=start.directory,
             size=self.size,
             closed_directories=self._closed_directories,
+            oom=self._oom,
         )
 
     async def _until_ready(self, start: Start) -> None:
