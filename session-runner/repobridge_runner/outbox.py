@@ -40,8 +40,8 @@ async def watch_outbox(
 
     Open the path without following links; it is valid until the next is asked for, which also
     notes this one as taken. Without a ledger (a path that the agent can't write) a restart yields
-    everything again. Where the kernel gives no news of a directory, it is looked at every
-    `poll_seconds`.
+    everything again. Every `poll_seconds` it makes sure that the directory is still the one, and
+    where the kernel gives no news of it, looks at what is in it.
     """
     outbox = _Outbox(directory, ledger, make_watch=make_watch, clock=clock)
     try:
@@ -71,6 +71,7 @@ class _Outbox:
         self._names: dict[str, None] = {}
         self._scan_due = True
         self._unsettled = False
+        self._gone = False
         self._news = asyncio.Event()
         self._watch: Watch | None = None
         self._folder = -1
@@ -83,6 +84,9 @@ class _Outbox:
 
     def found(self) -> Iterator[tuple[str, _Identity]]:
         """The closed files that are not taken yet."""
+        if self._gone and not self._is_in_place():
+            self._open()
+        self._gone = False
         if self._folder < 0:
             return
         if self._scan_due:
@@ -104,18 +108,17 @@ class _Outbox:
 
     async def wait(self, poll_seconds: float) -> None:
         """Waits until there may be something to find."""
-        if self._folder >= 0 and (self._names or self._scan_due):
+        if self._folder >= 0 and (self._names or self._scan_due or self._gone):
             return
         self._news.clear()
-        # Without news, and while a scan saw a file that may still be written: look again.
-        timeout = poll_seconds if self._watch is None or self._unsettled else None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(poll_seconds):
                 await self._news.wait()
         except TimeoutError:
-            self._scan_due = True
-            if self._watch is None and not self._is_in_place():
-                self._open()
+            # Without news, and while a scan saw a file that may still be written: look again.
+            self._scan_due |= self._watch is None or self._unsettled
+            # No news tells of a removed directory that is still held open.
+            self._gone |= not self._is_in_place()
 
     def close(self) -> None:
         """Ends the watch."""
@@ -129,6 +132,7 @@ class _Outbox:
 
     def _open(self) -> None:
         self.close()
+        self._gone = False
         self._scan_due = True
         try:
             self._folder = _open_folder(self._directory)
@@ -144,8 +148,8 @@ class _Outbox:
         if news.overflowed or len(self._names) > MOST_FILES:
             self._names.clear()
             self._scan_due = True
-        if news.gone and not self._is_in_place():
-            self._open()
+        # Opened again only between two files: the last one's path leads through the descriptor.
+        self._gone = self._gone or news.gone
         self._news.set()
 
     def _is_in_place(self) -> bool:
