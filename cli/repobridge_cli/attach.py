@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 DETACHED, ENDED, UNREACHED = 0, 1, 2
 _QUEUE_LENGTH = 256
 _READ_BYTES = 4096
+# The session paints on a screen of its own, so that the person's comes back as it was.
+_TAKE_SCREEN = "\x1b[?1049h\x1b[H\x1b[2J"
 # What a full-screen program may have left on: alternate screen, hidden cursor, mouse reports,
 # focus reports, bracketed paste, application keys, the kitty and xterm key protocols, colours.
 _PUT_BACK = (
-    "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
-    "\x1b[?2026l\x1b[?1l\x1b>\x1b[<u\x1b[>4m\x1b[r\x1b[0m"
+    "\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
+    "\x1b[?2026l\x1b[?1l\x1b>\x1b[<u\x1b[>4m\x1b[r\x1b[0m\x1b[?1049l"
 )
 
 
@@ -113,7 +115,10 @@ class _Attached:
                 elif kind == "ended":
                     return response.ended or "The terminal ended."
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            refusal = from_rpc_error(error)
+            if refusal.reason != "UNREACHABLE":
+                raise refusal from error
+            return "The connection to the session was closed."
         return "The terminal ended."
 
     async def _sent(self) -> AsyncIterator[pb.AttachRequest]:
@@ -148,10 +153,11 @@ def _raw_terminal(stdin: int) -> Iterator[None]:
     before = termios.tcgetattr(stdin)
     try:
         tty.setraw(stdin, termios.TCSADRAIN)
+        _write_all(sys.stdout.fileno(), _TAKE_SCREEN.encode())
         yield
     finally:
         with contextlib.suppress(OSError):
-            _write_all(sys.stdout.fileno(), _PUT_BACK.encode() + b"\r\n")
+            _write_all(sys.stdout.fileno(), _PUT_BACK.encode())
         with contextlib.suppress(termios.error):
             termios.tcsetattr(stdin, termios.TCSADRAIN, before)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,8 +51,12 @@ def run(*, config: str, log_format: str | None, socket: str) -> int:
         and wants_colour(sys.stderr.isatty(), environment.get("NO_COLOR"), environment.get("TERM")),
     )
     try:
-        with contextlib.closing(asyncio.Runner()) as runner:
-            runner.run(serve(_served(loaded, environment, socket=socket, console=console)))
+        served = _served(loaded, environment, socket=socket, console=console)
+        try:
+            asyncio.run(serve(served))
+        finally:
+            if served.fleet.socket_dir.parent != served.socket.parent:
+                shutil.rmtree(served.fleet.socket_dir, ignore_errors=True)
     except RepoBridgeError as error:
         print(f"repobridge serve: {error}", file=sys.stderr)
         return 2

@@ -55,10 +55,19 @@ class Selected(RepoBridgeError):
 class Conversation:
     """One console, one session."""
 
-    def __init__(self, peer: Peer, console: Console, *, me: ev.Actor, downloads: Path) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        console: Console,
+        *,
+        me: ev.Actor,
+        downloads: Path,
+        leaving: str = "leaves; the session goes on",
+    ) -> None:
         self._peer = peer
         self._console = console
         self._downloads = downloads
+        self._leaving = leaving
         self._mine: deque[str] = deque(maxlen=_REMEMBERED)
         self._unfinished: set[str] = set()
         self._transcript = Transcript(is_mine=self._mine.__contains__)
@@ -221,9 +230,9 @@ class Conversation:
         if isinstance(console, TerminalConsole) and console.take_text():
             return False
         if not self._transcript.turn_is_open:
-            console.print([Line("  Ctrl-C again leaves; the session goes on", Tone.FAINT)])
+            console.print([Line(f"  Ctrl-C again {self._leaving}", Tone.FAINT)])
             return True
-        console.print([Line("  interrupting … (Ctrl-C again leaves)", Tone.FAINT)])
+        console.print([Line(f"  interrupting … (Ctrl-C again {self._leaving})", Tone.FAINT)])
         self._interrupting = asyncio.create_task(self._end_turn())
         return True
 

@@ -74,7 +74,9 @@ async def run_terminal(
     console.print([_greeting(selected, len(names))])
     while True:
         peer = LocalPeer(fleet.bridge(selected), router, me)
-        conversation = Conversation(peer, console, me=me, downloads=downloads)
+        conversation = Conversation(
+            peer, console, me=me, downloads=downloads, leaving="ends serve, and every session"
+        )
         try:
             await conversation.run()
         except Selected as wanted:

@@ -46,7 +46,8 @@ class Line:
 
 @dataclass(slots=True)
 class _Turn:
-    opened_at: float = 0.0
+    opened_at: float | None = None
+    """None for a turn that was open when we came."""
     usage: ev.UsageUpdated | None = None
     partial: dict[str, str] = field(default_factory=dict)
     spoken: list[str] = field(default_factory=list)
@@ -118,8 +119,8 @@ class Transcript:
                 how = " (in the background)" if body.background else ""
                 lines = [Line(f"  → {title}{how}", Tone.TOOL)]
             case ev.ToolEnded():
-                title = self._turn(event).tools.pop(body.tool_use_id, "tool")
-                lines = [_tool_ended(title, body)]
+                title = self._turn(event).tools.pop(body.tool_use_id, "a tool")
+                lines = [_tool_ended(one_line(title, longest=60), body)]
             case ev.MessageChanged():
                 lines = self._message(body)
             case _:
@@ -156,7 +157,7 @@ class Transcript:
 
     def _turn(self, event: ev.Event) -> _Turn:
         # A follower that came late has not seen the turn open.
-        return self._turns.setdefault(event.turn_id, _Turn(opened_at=event.at))
+        return self._turns.setdefault(event.turn_id, _Turn())
 
     def _text(self, turn: _Turn, delta: ev.TextDelta) -> list[Line]:
         text = turn.partial.pop(delta.block_id, "") + delta.markdown
@@ -171,7 +172,7 @@ class Transcript:
         return [Line(printable(line)) for line in whole]
 
     def _ended(self, event: ev.Event, body: ev.TurnEnded) -> list[Line]:
-        turn = self._turns.pop(event.turn_id, _Turn(opened_at=event.at))
+        turn = self._turns.pop(event.turn_id, _Turn())
         lines = [Line(printable(text)) for text in turn.partial.values()]
         spoken = "\n".join([*turn.spoken, *turn.partial.values()])
         if _squeezed(body.final_markdown) not in _squeezed(spoken):
@@ -179,7 +180,8 @@ class Transcript:
             lines += [Line(line) for line in printable(body.final_markdown).rstrip().split("\n")]
         elif body.final_blob_id and not spoken:
             lines.append(Line("  The answer is long; read it with /show.", Tone.FAINT))
-        return [*lines, *_closing(body, seconds=event.at - turn.opened_at, usage=turn.usage)]
+        took = "" if turn.opened_at is None else _duration(event.at - turn.opened_at)
+        return [*lines, *_closing(body, took=took, usage=turn.usage)]
 
     def _message(self, body: ev.MessageChanged) -> list[Line]:
         known = self._position.pop(body.message_id, 0)
@@ -275,7 +277,7 @@ def _choices(request: ev.ApprovalRequested) -> str:
 def _opening(body: ev.TurnOpened) -> str:
     who = one_line(body.actor.display_name or body.actor.id) if body.actor else ""
     words = {
-        ev.TurnOrigin.TERMINAL: f"answering {who or 'the live terminal'} (in the live terminal)",
+        ev.TurnOrigin.TERMINAL: f"answering {who or 'what was typed'} in the live terminal",
         ev.TurnOrigin.CRON: "a scheduled task runs",
         ev.TurnOrigin.BACKGROUND: "a background task reports",
         ev.TurnOrigin.RESUME: f"going on with the turn of {who or 'before'}",
@@ -294,7 +296,7 @@ def _tool_ended(title: str, body: ev.ToolEnded) -> Line:
         ev.ToolOutcome.DENIED: "denied",
         ev.ToolOutcome.CANCELLED: "cancelled",
     }
-    why = f": {one_line(body.summary)}" if body.summary else ""
+    why = f": {one_line(body.summary, longest=100)}" if body.summary else ""
     return Line(f"  ✗ {title} {words.get(body.outcome, 'ended')}{took}{why}", Tone.WARNING)
 
 
@@ -352,23 +354,23 @@ def _agent_notice(body: ev.Notice) -> Line:
     return Line(f"  {text}", tones.get(body.severity, Tone.FAINT))
 
 
-def _closing(body: ev.TurnEnded, *, seconds: float, usage: ev.UsageUpdated | None) -> list[Line]:
-    facts = [_duration(seconds), *usage_facts(usage)]
+def _closing(body: ev.TurnEnded, *, took: str, usage: ev.UsageUpdated | None) -> list[Line]:
+    facts = [*filter(None, [took]), *usage_facts(usage)]
     facts += [f"{body.background_tasks} background tasks"] if body.background_tasks else []
-    summary = " · ".join(facts)
+    summary = "".join(f" · {fact}" for fact in facts)
     why = f": {one_line(body.error.message or body.error.code)}" if body.error else ""
     match body.outcome:
         case ev.TurnOutcome.COMPLETED:
-            return [Line(f"  done · {summary}", Tone.FAINT)]
+            return [Line(f"  done{summary}", Tone.FAINT)]
         case ev.TurnOutcome.INTERRUPTED:
-            return [Line(f"  interrupted{why} · {summary}", Tone.WARNING)]
+            return [Line(f"  interrupted{why}{summary}", Tone.WARNING)]
     words = {
         ev.TurnOutcome.FAILED: "failed",
         ev.TurnOutcome.LOST: "lost: the agent ended and could not go on; ask again",
         ev.TurnOutcome.OUT_OF_MEMORY: "ended: out of memory",
         ev.TurnOutcome.BUDGET: "ended: the budget is used up",
     }
-    return [Line(f"  {words.get(body.outcome, 'ended')}{why} · {summary}", Tone.ERROR)]
+    return [Line(f"  {words.get(body.outcome, 'ended')}{why}{summary}", Tone.ERROR)]
 
 
 def usage_facts(usage: ev.UsageUpdated | None) -> list[str]:

@@ -164,6 +164,7 @@ class LocalBridge:
     async def run(self) -> None:
         """Moves the bridge through its phases until it is closed."""
         try:
+            await self._launcher.end_predecessor(self._places, self._log)
             while not self._closing.is_set():
                 await self._wanted.wait()
                 await self._pause()
@@ -325,7 +326,7 @@ class LocalBridge:
             case MessageChanged(message_id=message) if message not in self.progress.messages:
                 self._ended_messages.append(message)
             case TurnEnded(outcome=TurnOutcome.COMPLETED):
-                self._log.info("turn ended", turn=event.turn_id, outcome="COMPLETED", **fields)
+                self._log.debug("turn ended", turn=event.turn_id, outcome="COMPLETED", **fields)
             case TurnEnded(outcome=outcome, error=error):
                 self._log.warning(
                     "turn ended",

@@ -32,11 +32,14 @@ class Launcher:
         # A child between its fork and its entry in the set would look like an orphan.
         self._spawning = asyncio.Lock()
 
-    async def launch(self, spec: BridgeSpec, places: BridgePlaces, log: Logger) -> RunnerProcess:
-        """Starts a bridge's runner; raises LaunchError."""
+    async def end_predecessor(self, places: BridgePlaces, log: Logger) -> None:
+        """Ends the runner that a `serve` which was killed left behind."""
         grace = self._settings.shutdown_grace_seconds
         if await asyncio.to_thread(end_stale, places.pid_file, grace_seconds=grace):
             log.warning("ended a runner that an earlier serve left behind")
+
+    async def launch(self, spec: BridgeSpec, places: BridgePlaces, log: Logger) -> RunnerProcess:
+        """Starts a bridge's runner; raises LaunchError."""
         self._check_directory(spec)
         self._write_settings(spec, places)
         command = (*self._settings.command, "--config", str(places.settings_file))
