@@ -10,8 +10,8 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,23 +140,29 @@ class Git:
             **configuration([*self._config, *config]),
             **(variables or {}),
         }
-        process = await self._start(arguments, directory, environment)
-        stderr = _Lines(on_line)
-        try:
-            async with asyncio.timeout(deadline):
-                stdout, cut = await _follow(process, stderr, output_bytes)
-        except TimeoutError:
-            last = f"did not end within {deadline:g} seconds"
-            raise GitError(arguments[0], None, last, stderr.text) from None
-        finally:
-            await _end(process)
+        stdout, stderr = _Output(output_bytes), _Lines(on_line)
+        async with _Pipe.opened() as out, _Pipe.opened() as errors:
+            process = await self._start(arguments, directory, environment, out, errors)
+            try:
+                async with asyncio.timeout(deadline):
+                    await _follow(process, (out, stdout), (errors, stderr))
+            except TimeoutError:
+                last = f"did not end within {deadline:g} seconds"
+                raise GitError(arguments[0], None, last, stderr.text) from None
+            finally:
+                await _end(process)
         code = process.returncode if process.returncode is not None else -1
-        if check and code != 0 and not cut:
+        if check and code != 0 and not stdout.cut:
             raise GitError(arguments[0], code, self._last_line(stderr.text, code), stderr.text)
-        return GitResult(code, stdout, self._redactor.text(stderr.text), cut)
+        return GitResult(code, bytes(stdout.kept), self._redactor.text(stderr.text), stdout.cut)
 
     async def _start(
-        self, arguments: Sequence[str], directory: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        out: _Pipe,
+        errors: _Pipe,
     ) -> asyncio.subprocess.Process:
         try:
             process = await asyncio.create_subprocess_exec(
@@ -165,12 +171,15 @@ class Git:
                 cwd=directory,
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stdout=out.write_end,
+                stderr=errors.write_end,
                 start_new_session=True,
             )
         except OSError as error:
             raise GitError(arguments[0], None, f"could not be started: {error}") from error
+        finally:
+            out.close_write_end()
+            errors.close_write_end()
         reaper.own(process.pid)
         return process
 
@@ -185,6 +194,8 @@ class Git:
 
 class _Lines:
     """Cuts stderr into lines as it comes, also those that end in a carriage return."""
+
+    cut = False
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self._on_line = on_line
@@ -207,37 +218,76 @@ class _Lines:
                 self._on_line(line.decode("utf-8", "replace").strip())
 
 
+class _Pipe:
+    """A pipe of ours: asyncio's own would keep `wait` until every stray holder has closed it."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write_end: int
+    ) -> None:
+        self.reader = reader
+        self.write_end = write_end
+        self._transport = transport
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls) -> AsyncIterator[_Pipe]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        read_end, write_end = os.pipe()
+        file = os.fdopen(read_end, "rb", 0)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), file
+        )
+        pipe = cls(reader, transport, write_end)
+        try:
+            yield pipe
+        finally:
+            pipe.close_write_end()
+            transport.close()
+
+    def close_write_end(self) -> None:
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
+
+
+class _Output:
+    """Keeps stdout as far as it was asked for."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.kept = bytearray()
+        self.cut = False
+
+    def feed(self, data: bytes) -> None:
+        self.kept += data
+        self.cut = len(self.kept) > self._limit
+        del self.kept[self._limit :]
+
+
 async def _follow(
-    process: asyncio.subprocess.Process, stderr: _Lines, output_bytes: int
-) -> tuple[bytes, bool]:
-    assert process.stdout is not None
-    assert process.stderr is not None
-    errors = asyncio.ensure_future(_drain(process.stderr, stderr))
+    process: asyncio.subprocess.Process, out: tuple[_Pipe, _Output], errors: tuple[_Pipe, _Lines]
+) -> None:
+    """Reads both pipes until the process has ended, or has said too much."""
+    output = asyncio.ensure_future(_drain(*out))
+    readers = [output, asyncio.ensure_future(_drain(*errors))]
+    ended = asyncio.ensure_future(process.wait())
     try:
-        stdout, cut = await _read(process.stdout, output_bytes)
-        if cut:
-            return stdout, True
-        await process.wait()
-        # A helper that stayed behind with our pipe in hand must not keep us.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(errors, _TERMINATE_SECONDS)
-        return stdout, False
+        await asyncio.wait([ended, output], return_when=asyncio.FIRST_COMPLETED)
+        if not out[1].cut:
+            await ended
+            # A helper that stayed behind with our pipe in hand must not keep us.
+            await asyncio.wait(readers, timeout=_TERMINATE_SECONDS)
     finally:
-        errors.cancel()
+        for task in (*readers, ended):
+            task.cancel()
 
 
-async def _drain(stream: asyncio.StreamReader, lines: _Lines) -> None:
-    while data := await stream.read(65536):
-        lines.feed(data)
-
-
-async def _read(stream: asyncio.StreamReader, limit: int) -> tuple[bytes, bool]:
-    out = bytearray()
-    while data := await stream.read(65536):
-        out += data
-        if len(out) > limit:
-            return bytes(out[:limit]), True
-    return bytes(out), False
+async def _drain(pipe: _Pipe, into: _Output | _Lines) -> None:
+    while data := await pipe.reader.read(65536):
+        into.feed(data)
+        if into.cut:
+            return
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -254,8 +304,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             except asyncio.CancelledError as error:
                 cancelled = error
     reaper.disown(process.pid)
-    # No public way closes our end of a pipe whose other end a stray helper keeps.
-    process._transport.close()  # type: ignore[attr-defined]
     if cancelled is not None:
         raise cancelled
 

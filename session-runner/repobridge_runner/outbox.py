@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from repobridge_runner.inotify import News, Watch
+from repobridge_runner.wholefile import write_whole
 
 MOST_FILES = 4096
 """An outbox with more files at once shows no further ones until some are removed."""
@@ -209,8 +210,6 @@ def _write_ledger(ledger: Path | None, taken: dict[str, _Identity]) -> None:
     if ledger is None:
         return
     ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = ledger.with_name(f"{ledger.name}.new")
     with suppress(OSError):
         # On a full disk a restart repeats a file: better than to lose one.
-        new.write_text(json.dumps(taken), encoding="utf-8")
-        os.replace(new, ledger)
+        write_whole(ledger, json.dumps(taken))

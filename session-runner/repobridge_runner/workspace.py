@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ from pathlib import Path
 from repobridge.paths import WorkingDirError, resolve_working_dir
 from repobridge.session.events import WorkspaceChanged
 from repobridge_runner import changes, clone, credentials, repositoryurl
+from repobridge_runner.blobs import open_regular
 from repobridge_runner.changes import DiffResult
 from repobridge_runner.checkout import Checkout
 from repobridge_runner.credentials import Credentials
 from repobridge_runner.gitcommand import Git, GitError, configuration, make_environment
 from repobridge_runner.gitprogress import Progress
 from repobridge_runner.redact import Redactor
+from repobridge_runner.wholefile import write_whole
 from repobridge_runner.workspaceerror import WorkspaceError
 from repobridge_runner.workspacelock import WorkspaceLock
 from repobridge_runner.worktrees import Worktree, Worktrees
@@ -35,6 +36,8 @@ __all__ = [
     "Worktree",
 ]
 
+_MOST_IDENTITY_BYTES = 64 << 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceSettings:
@@ -43,7 +46,9 @@ class WorkspaceSettings:
     directory: Path
     """The checkout, or where it will be."""
     state_dir: Path
-    """Holds our notes and, in `worktrees`, the conversations' worktrees."""
+    """Holds our notes; best out of the agent's reach."""
+    worktrees_dir: Path | None = None
+    """Holds the conversations' worktrees; unset: `worktrees` in the state directory."""
     bridge_uid: str
     repository_url: str = ""
     """Empty: the directory is used as it is."""
@@ -149,10 +154,13 @@ class Workspace:
         }
 
     def _find_worktrees(self) -> Worktrees:
+        state_dir = self._settings.state_dir.resolve()
+        root = self._settings.worktrees_dir or state_dir / "worktrees"
         return Worktrees(
             self._git,
             directory=self._directory,
-            root=self._settings.state_dir.resolve() / "worktrees",
+            root=root.parent.resolve() / root.name,
+            records=state_dir / "worktree-records",
             within=self._directory if self._settings.repository_url else None,
         )
 
@@ -187,8 +195,10 @@ class Workspace:
         address = repositoryurl.parse(settings.repository_url, settings.protocols)
         self._credentials = credentials.credentials_for(address, settings.credentials_dir)
         self._git = self._make_git()
-        await asyncio.to_thread(clone.recover, self._directory)
         git_dir = self._directory / ".git"
+        if not git_dir.exists():
+            # Only then: beside a checkout the agent may have laid out what looks like a clone.
+            await asyncio.to_thread(clone.recover, self._directory)
         if git_dir.is_dir():
             await self._claim_checkout(git_dir)
             return await self._fetch(progress)
@@ -225,11 +235,12 @@ class Workspace:
             "repository_url": self._settings.repository_url,
         }
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            with open_regular(path) as file:
+                found = json.loads(file.read(_MOST_IDENTITY_BYTES))
         except FileNotFoundError:
-            _write(path, json.dumps(ours))
+            write_whole(path, json.dumps(ours))
             return
-        except ValueError:
+        except (OSError, ValueError):
             raise _foreign(f"{path} can't be read as ours") from None
         if found != ours:
             owner = found.get("bridge_uid") if isinstance(found, dict) else None
@@ -243,12 +254,3 @@ def _foreign(what: str) -> WorkspaceError:
         "WorkspaceForeign",
         f"{what}; nothing in it was touched. Give this bridge an empty workspace, or empty it.",
     )
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)

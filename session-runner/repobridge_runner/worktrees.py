@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from repobridge import names
 from repobridge.session.events import MAIN_CONVERSATION
 from repobridge_runner.checkout import Checkout
 from repobridge_runner.gitcommand import Git, GitError
+from repobridge_runner.wholefile import write_whole
 from repobridge_runner.workspaceerror import WorkspaceError
 
 _MOST_BRANCHES = 20
@@ -54,10 +54,14 @@ class Worktrees:
     """Makes and finds the worktrees of the checkout that `directory` is, or lies in."""
 
     def __init__(
-        self, git: Git, *, directory: Path, root: Path, within: Path | None = None
+        self, git: Git, *, directory: Path, root: Path, records: Path, within: Path | None = None
     ) -> None:
-        """`within` is the highest folder that may be the checkout's top."""
+        """`root` holds the worktrees, and `records`, best out of the agent's reach, our notes.
+
+        `within` is the highest folder that may be the checkout's top.
+        """
         self._git = git
+        self._records = records
         self._within = within
         self._directory = directory
         self._root = root
@@ -96,12 +100,14 @@ class Worktrees:
         """What is remembered of the worktree that a path lies in."""
         try:
             slug = path.relative_to(self._root).parts[0]
-            raw = json.loads((self._root / f"{slug}.json").read_text(encoding="utf-8"))
+            raw = json.loads((self._records / f"{slug}.json").read_text(encoding="utf-8"))
             return WorktreeRecord(**raw)
         except (OSError, ValueError, IndexError, TypeError):
             return None
 
     async def _ensure(self, checkout: Checkout, conversation_id: str, start: str) -> Worktree:
+        if self._root.is_symlink():
+            raise GitError("worktree", None, f"{self._root} is a link, which is not followed")
         path = self._root / names.slug(conversation_id)
         entries = await _entries(checkout)
         known = next((each for each in entries if each.path == str(path)), None)
@@ -113,7 +119,7 @@ class Worktrees:
             await checkout.run("worktree", "remove", "--force", "--force", str(path), check=False)
         others = {each.branch for each in entries if each is not known}
         record = await self._add(checkout, path, known, start=start, taken=others)
-        _write_record(self._root / f"{path.name}.json", WorktreeRecord(conversation_id, *record))
+        _write_record(self._records / f"{path.name}.json", WorktreeRecord(conversation_id, *record))
         return Worktree(self._inside(checkout, path), record[0], created=True)
 
     async def _is_whole(self, checkout: Checkout, path: Path) -> bool:
@@ -153,7 +159,7 @@ class Worktrees:
             usual = f"{names.BRANCH_PREFIX}-{path.name}"
         candidates = [wanted, usual, *(f"{usual}-{n}" for n in range(2, _MOST_BRANCHES))]
         for branch in candidates:
-            if branch and branch not in taken:
+            if branch and not branch.startswith("-") and branch not in taken:
                 return branch, bool(await checkout.commit(f"refs/heads/{branch}"))
         raise GitError("worktree", None, f"the branch {usual} is checked out elsewhere")
 
@@ -200,6 +206,5 @@ def _set_aside(path: Path) -> None:
 
 
 def _write_record(path: Path, record: WorktreeRecord) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    os.replace(new, path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_whole(path, json.dumps(asdict(record)))

@@ -107,10 +107,12 @@ async def test_a_flood_on_stderr_is_bounded(tmp_path: Path) -> None:
     assert len(result.stderr) == 64 << 10
 
 
-async def test_a_helper_that_stays_behind_does_not_hold_us(tmp_path: Path) -> None:
-    script = "(sleep 1000 >/dev/null & echo $! > child); exit 0"
+@pytest.mark.parametrize("keeps", [">/dev/null", "2>/dev/null", ""])
+async def test_a_helper_that_stays_behind_does_not_hold_us(tmp_path: Path, keeps: str) -> None:
+    script = f"echo said; (sleep 1000 {keeps} & echo $! > child); exit 0"
     async with asyncio.timeout(10):
-        assert (await git(tmp_path, script=script).run("fetch", directory=tmp_path)).code == 0
+        result = await git(tmp_path, script=script).run("fetch", directory=tmp_path)
+    assert (result.code, result.stdout) == (0, b"said\n")
     os.kill(int((tmp_path / "child").read_text()), 9)
 
 

@@ -290,6 +290,35 @@ async def test_a_checkout_that_was_put_there_is_adopted_if_it_is_the_one(
     assert identity == {"bridge_uid": BRIDGE, "repository_url": f"file://{origin}"}
 
 
+@pytest.mark.parametrize("place", ["repobridge.json", "repobridge.json.new"])
+async def test_what_an_agent_laid_out_is_not_written_through(
+    origin: Path, tmp_path: Path, place: str
+) -> None:
+    work = workspace(tmp_path, repository_url=f"file://{origin}")
+    await work.prepare(unheard)
+    work.close()
+    (tmp_path / "precious").write_text("x")
+    (tmp_path / "workspace/.git/repobridge.json").unlink()
+    (tmp_path / "workspace/.git" / place).symlink_to(tmp_path / "precious")
+    (tmp_path / "workspace/.repobridge-cloned/.git").mkdir(parents=True)
+    refused = place == "repobridge.json"
+    if refused:
+        assert await reason_of(work) == "WorkspaceForeign"
+    else:
+        assert await work.prepare(unheard) == Prepared()
+    work.close()
+    assert (tmp_path / "precious").read_text() == "x"
+
+
+async def test_an_identity_that_became_a_pipe_holds_nobody(origin: Path, tmp_path: Path) -> None:
+    work = workspace(tmp_path, repository_url=f"file://{origin}")
+    await work.prepare(unheard)
+    work.close()
+    (tmp_path / "workspace/.git/repobridge.json").unlink()
+    os.mkfifo(tmp_path / "workspace/.git/repobridge.json")
+    assert await reason_of(work) == "WorkspaceForeign"
+
+
 async def test_local_mode_leaves_nothing_in_the_checkout(origin: Path, tmp_path: Path) -> None:
     before = sorted(path.relative_to(origin) for path in origin.rglob("*"))
     work = workspace(tmp_path, directory=origin)

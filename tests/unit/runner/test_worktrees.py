@@ -136,6 +136,29 @@ async def test_a_link_in_a_worktrees_place_is_not_followed(work: Workspace, tmp_
     assert not (tmp_path / "elsewhere").exists()
 
 
+async def test_a_link_in_place_of_all_worktrees_is_not_followed(
+    work: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "private/123").mkdir(parents=True)
+    (tmp_path / "private/123/journal").write_text("x")
+    (tmp_path / "state/worktrees").symlink_to(tmp_path / "private")
+    with pytest.raises(WorkspaceError) as caught:
+        await work.worktree("123")
+    assert caught.value.reason == "WorktreeFailed"
+    assert (tmp_path / "private/123/journal").read_text() == "x"
+
+
+async def test_worktrees_may_lie_elsewhere_than_our_notes(checkout: Path, tmp_path: Path) -> None:
+    work = workspace(tmp_path, directory=checkout, worktrees_dir=tmp_path / "open/worktrees")
+    await work.prepare(unheard)
+    made = await work.worktree("123")
+    assert made.path == tmp_path / "open/worktrees/123"
+    assert [path.name for path in (tmp_path / "open/worktrees").iterdir()] == ["123"]
+    githttp.commit(made.path, {"c": "3\n"})
+    assert (await work.diff(made.path)).files == 1
+    work.close()
+
+
 async def test_a_branch_that_exists_is_used(work: Workspace, checkout: Path) -> None:
     githttp.git(checkout, "branch", "repobridge/123")
     githttp.commit(checkout, {"a": "2\n"})
