@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def _run(settings: RunnerSettings) -> None:
     make_process_private()
+    # The journal's writer thread must get its turn soon beside a busy event loop.
+    sys.setswitchinterval(0.001)
     environment = dict(os.environ)
     redactor = Redactor(known_secrets.known(environment))
     configure(LogFormat(settings.log_format), redact=redactor.text)

@@ -22,7 +22,8 @@ def conversation(value: str) -> str:
     if not _CONVERSATION.fullmatch(value):
         raise _invalid(
             "BAD_CONVERSATION_ID",
-            f"conversation_id: {value[:120]!r} must be 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and '-'.",
+            f"conversation_id: {value[:120]!r} must be 1 to 100 characters"
+            " of A-Z, a-z, 0-9, '.', '_' and '-'.",
         )
     return value
 

@@ -122,7 +122,7 @@ class Runner:
         for row in rows:
             self._add(row)
         for session in tuple(self.sessions.values()):
-            await session.recover(self.transcript_of(session))
+            await session.recover()
             self._spawn(session)
         self._run(self._prepare(), "prepare workspace")
         self._run(self._trim_for_ever(), "trim log")
@@ -245,7 +245,15 @@ class Runner:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path
 
-    async def place(self, session: Session) -> Place:
+    def transcript(self, row: SessionRow) -> Path:
+        """The agent's own record of a session."""
+        return transcript_path(
+            self._config_directory(row.conversation_id),
+            Path(row.working_dir or self.settings.directory),
+            row.session_id,
+        )
+
+    async def place(self, row: SessionRow) -> Place:
         """Where a session works; waits for the clone."""
         await self._prepared.wait()
         if self._unusable is not None:
@@ -254,15 +262,19 @@ class Runner:
             )
         try:
             worktree = await self._workspace.worktree(
-                session.conversation_id, start_point=session.row.base_commit
+                row.conversation_id, start_point=row.base_commit
             )
         except WorkspaceError as error:
             raise Refusal(Status.FAILED_PRECONDITION, error.reason, error.sentence, {}) from error
         return Place(worktree.path, worktree.branch)
 
-    async def make_room(self, session: Session) -> bool:
+    async def make_room(self, conversation_id: str) -> bool:
         """Whether one more agent may live; the least recently used idle one makes room."""
-        others = [each for each in self.sessions.values() if each is not session and each.is_live]
+        others = [
+            each
+            for each in self.sessions.values()
+            if each.is_live and each.conversation_id != conversation_id
+        ]
         if len(others) < self.settings.live_sessions:
             return True
         idle = [each for each in others if each.is_idle and not each.attached]
@@ -358,9 +370,7 @@ class Runner:
             found = await self.journal.read(lambda db: _status(db, message.message_id))
             assert found is not None
             return found, True
-        session.queued += 1
-        session.last_activity = self.clock()
-        session.look()
+        session.note_queued()
         return status, False
 
     async def amend(self, message_id: str, text: str) -> MessageStatus:
@@ -430,14 +440,14 @@ class Runner:
             permission_mode=source.row.permission_mode,
             base_commit=start_point,
         )
-        history = self.transcript_of(source)
+        history = self.transcript(source.row)
         if history.exists():
             self._copy_history(history, new_conversation_id, worktree.path)
 
         def act(tx: Transaction) -> None:
             store.put_session(tx, row)
             if history.exists():
-                store.put_meta(tx, f"fork of {row.session_id}", source.row.session_id)
+                store.put_fork(tx, row.session_id, of=source.row.session_id)
 
         await self.journal.write(act)
         session = self._add(row)
@@ -448,14 +458,6 @@ class Runner:
         folder = transcript_path(self._config_directory(conversation_id), directory, "x").parent
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / history.name).write_bytes(history.read_bytes())
-
-    def transcript_of(self, session: Session) -> Path:
-        """The agent's own record of a session."""
-        return transcript_path(
-            self._config_directory(session.conversation_id),
-            Path(session.row.working_dir or self.settings.directory),
-            session.row.session_id,
-        )
 
     @property
     def workspace(self) -> Workspace:
@@ -507,7 +509,8 @@ class Runner:
 
     async def _watch_outbox(self, session: Session) -> None:
         outbox = self.outbox(session.conversation_id)
-        produced: AsyncIterator[tuple[str, Path]] = watch_outbox(outbox)
+        ledger = self.settings.state_dir / "private" / f"{outbox.name}.outbox.json"
+        produced: AsyncIterator[tuple[str, Path]] = watch_outbox(outbox, ledger=ledger)
         async for name, path in produced:
             try:
                 blob = await asyncio.to_thread(self.blobs.put_file, path, name=name)
@@ -522,7 +525,7 @@ def _queue_full(count: int) -> Refusal:
     return Refusal(
         Status.RESOURCE_EXHAUSTED,
         "QUEUE_FULL",
-        f"{count} messages wait in this session already; wait for the turn to end, or withdraw one.",
+        f"{count} messages wait in this session already; wait for a turn to end, or withdraw one.",
         {"queued": str(count)},
     )
 

@@ -82,7 +82,7 @@ class SessionServer(SessionServiceServicer):
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers the service."""
-        add_SessionServiceServicer_to_server(self, server)  # type: ignore[no-untyped-call]
+        add_SessionServiceServicer_to_server(self, server)
 
     @_refusing
     async def Submit(self, request: pb.SubmitRequest, context: Context) -> pb.SubmitResponse:

@@ -1,4 +1,4 @@
-"""The rows of the journal that sessions live by: messages, sessions, requests; SQL stays here.
+"""The rows of the journal that sessions live by: messages, sessions, the runner's own values.
 
 Functions that take a `Transaction` are meant for `Journal.write`, those that take a connection for
 `Journal.read`.
@@ -176,6 +176,16 @@ def put_meta(transaction: Transaction, key: str, value: Any) -> None:
         " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, json.dumps(value)),
     )
+
+
+def fork_of(source: Transaction | sqlite3.Connection, session_id: str) -> str:
+    """The session whose history a forked one begins with; empty for others."""
+    return str(get_meta(source, f"fork of {session_id}") or "")
+
+
+def put_fork(transaction: Transaction, session_id: str, *, of: str) -> None:
+    """Notes that a session begins with another's history."""
+    put_meta(transaction, f"fork of {session_id}", of)
 
 
 def _plain(value: object) -> object:

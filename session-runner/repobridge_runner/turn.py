@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -54,8 +55,10 @@ class Turn:
     interrupt: InterruptCause | None = None
     is_resuming: bool = False
     has_output: bool = False
-    usage: UsageUpdated = UsageUpdated()
+    may_have_ended: bool = False
+    usage: UsageUpdated = field(default_factory=UsageUpdated)
     text_after_tool: str = ""
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
     _blocks: dict[str, _Block] = field(default_factory=dict)
     _tools: dict[str, ToolBegan] = field(default_factory=dict)
     _seen_tools: set[str] = field(default_factory=set)

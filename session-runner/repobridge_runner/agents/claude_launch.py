@@ -54,7 +54,7 @@ def make_arguments(
     }
     arguments = [executable, "--settings", json.dumps(settings)]
     arguments += ["--setting-sources", "user", "--strict-mcp-config"]
-    if start.fork_of:
+    if start.fork_of and not has_transcript:
         arguments += ["--resume", start.fork_of, "--fork-session"]
         arguments += ["--session-id", start.session_id]
     else:

@@ -1,0 +1,421 @@
+"""The session's worker: one piece of mail at a time, and after each a look at the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from repobridge.errors import Refusal
+from repobridge.session.events import (
+    Body,
+    InterruptCause,
+    Notice,
+    RequestResolved,
+    SessionChanged,
+    SessionState,
+    Severity,
+    TurnError,
+    TurnOpened,
+    TurnOrigin,
+    TurnOutcome,
+)
+from repobridge.telemetry import Logger
+from repobridge_runner.agents import base
+from repobridge_runner.agents.claude import ClaudeAgent
+from repobridge_runner.requests import Pending, Requests
+from repobridge_runner.session import aftermath, asking, pasting, process, turns, watching
+from repobridge_runner.session.core import Core
+from repobridge_runner.session.mail import Closed, Do, Late, Look, Mail, Reported, Tick
+from repobridge_runner.session.surroundings import Surroundings
+from repobridge_runner.store import SessionRow
+from repobridge_runner.turn import Turn
+
+_log = Logger("repobridge.session")
+
+
+class Session:
+    """A conversation's queue, its agent and the turn between them."""
+
+    def __init__(self, row: SessionRow, around: Surroundings) -> None:
+        self._core = Core(row, around, listener=self._request_closed)
+        self.attached = 0
+
+    # ---------------------------------------------------------- what it is
+
+    @property
+    def conversation_id(self) -> str:
+        """The client's name for this line of talk."""
+        return self._core.conversation_id
+
+    @property
+    def row(self) -> SessionRow:
+        """What is kept of it."""
+        return self._core.row
+
+    @property
+    def state(self) -> SessionState:
+        """What its agent does."""
+        return self._core.state
+
+    @property
+    def agent(self) -> ClaudeAgent | None:
+        """The live agent."""
+        return self._core.agent
+
+    @property
+    def turn(self) -> Turn | None:
+        """The open turn."""
+        return self._core.turn
+
+    @property
+    def requests(self) -> Requests:
+        """What waits for people."""
+        return self._core.requests
+
+    @property
+    def model(self) -> str:
+        """The model that it runs; empty: the agent's default."""
+        return self._core.model
+
+    @property
+    def mode(self) -> str:
+        """Its permission mode."""
+        return self._core.mode
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait."""
+        return self._core.queued
+
+    @property
+    def background_tasks(self) -> int:
+        """How many tasks the agent said to have in the background."""
+        return self._core.background_tasks
+
+    @property
+    def session_crons(self) -> int:
+        """How many schedules the agent said to have."""
+        return self._core.session_crons
+
+    @property
+    def typed_at(self) -> float:
+        """When a person last typed into its terminal."""
+        return self._core.typed_at
+
+    @property
+    def last_activity(self) -> float:
+        """When something last happened."""
+        return self._core.last_activity
+
+    @property
+    def last_turn(self) -> float:
+        """When a turn last began or ended."""
+        return self._core.last_turn
+
+    @property
+    def is_live(self) -> bool:
+        """An agent's process is there, or comes up."""
+        return self.agent is not None or self.state is SessionState.STARTING
+
+    @property
+    def is_pasting(self) -> bool:
+        """A prompt is on its way into the agent."""
+        return self._core.pasting is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """An agent stands at its prompt and nothing waits for it."""
+        return self.state is SessionState.READY and not self.is_pasting and not self.queued
+
+    # -------------------------------------------------- what may be asked of it
+
+    def look(self) -> None:
+        """Says that the queue or the runner's mood changed; never waits."""
+        self._core.mailbox.look()
+
+    def note_queued(self) -> None:
+        """A message was added to its queue."""
+        self._core.queued += 1
+        self._core.last_activity = self._core.around.clock()
+        self.look()
+
+    def note_typed(self) -> None:
+        """A person who is attached typed: the input box may hold a draft from now on."""
+        self._core.typed_at = self._core.last_activity = self._core.around.clock()
+        self._core.has_draft = True
+
+    async def tell(self, body: Body) -> None:
+        """Logs an event of this session that is none of the agent's doing."""
+        await self._core.emit(body)
+
+    async def interrupt(self, cause: InterruptCause) -> bool:
+        """Ends the open turn; False when there is none."""
+        return await self._core.mailbox.do(lambda: self._interrupt(cause))
+
+    async def restart(self) -> bool:
+        """Ends the agent and brings the same session up again."""
+        return await self._core.mailbox.do(lambda: process.restart(self._core))
+
+    async def clear(self) -> bool:
+        """Begins a new generation, which remembers nothing; the queue is kept."""
+        return await self._core.mailbox.do(self._clear)
+
+    async def stop(self, reason: str) -> bool:
+        """Ends the agent; the next message resumes it."""
+        return await self._core.mailbox.do(lambda: process.end_agent(self._core, reason))
+
+    async def wake(self) -> bool:
+        """Brings the agent up without a message, for a person who attaches."""
+        return await self._core.mailbox.do(self._wake)
+
+    async def set_model(self, model: str) -> bool:
+        """Changes the model; a running agent is restarted when its turn is over."""
+        return await self._core.mailbox.do(lambda: self._change(model=model))
+
+    async def set_mode(self, permission_mode: str) -> bool:
+        """Changes the permission mode, likewise."""
+        return await self._core.mailbox.do(lambda: self._change(permission_mode=permission_mode))
+
+    async def recover(self) -> None:
+        """Takes up what a former runner left; comes before `run`."""
+        await aftermath.recover(self._core)
+
+    async def shut_down(self, *, turn_seconds: float, grace_seconds: float) -> None:
+        """Ends the agent; an open turn gets a while, and then stays open on disk."""
+        await process.shut_down(self._core, turn_seconds=turn_seconds, grace_seconds=grace_seconds)
+
+    async def run(self) -> None:
+        """Works the mailbox; cancel it to end the session's work."""
+        while True:
+            mail = await self._core.mailbox.get()
+            try:
+                await self._handle(mail)
+                await self._advance()
+            except pasting.Withdrawn:
+                self.look()
+            except Refusal as refusal:
+                _log.warning(
+                    "session refused", conversation=self.conversation_id, error=str(refusal)
+                )
+            except Exception as error:
+                _log.error("session failed", cause=error, conversation=self.conversation_id)
+
+    # ---------------------------------------------------------- the worker
+
+    async def _handle(self, mail: Mail) -> None:
+        core = self._core
+        match mail:
+            case Look():
+                pass
+            case Tick():
+                await watching.read_transcript(core)
+            case Late():
+                await self._not_confirmed(mail.what)
+            case Closed():
+                await asking.closed(core, mail)
+            case Reported():
+                if mail.agent is core.agent or core.state is SessionState.STARTING:
+                    await self._on_report(mail)
+                elif mail.asked is not None:
+                    mail.asked.cancel()
+            case Do():
+                await _do(mail)
+
+    async def _advance(self) -> None:
+        """Starts the agent or pastes the next message, where that is due."""
+        core = self._core
+        if core.is_stopping or core.turn or core.pasting:
+            return
+        if core.is_stale and core.agent is not None:
+            core.is_stale = False
+            await process.restart(core, reason="SettingsChanged")
+        messages = await pasting.waiting_messages(core)
+        core.queued = len(messages)
+        if core.around.holds_queue:  # asked after the last wait: a drain may have been granted
+            return
+        message = pasting.next_of(messages)
+        if message is None and not core.is_wanted:
+            return
+        if core.agent is None and not await process.start_agent(core):
+            return
+        core.is_wanted = False
+        if message is not None and core.state is SessionState.READY:
+            await pasting.paste(core, messages, message)
+
+    async def _request_closed(
+        self, pending: Pending, resolved: RequestResolved, answer: base.Answer
+    ) -> None:
+        await self._core.mailbox.put(Closed(pending, resolved, answer))
+
+    async def _not_confirmed(self, what: object) -> None:
+        core = self._core
+        if core.pasting is not None and what is core.pasting:
+            await pasting.not_confirmed(core, core.pasting)
+        elif core.turn is not None and what is core.turn:
+            if core.turn.interrupt is not None:
+                await turns.end_turn(core, turns.outcome_of(core.turn.interrupt))
+                await process.restart(core, reason="Interrupted")
+            elif core.turn.is_resuming:
+                await aftermath.not_resumed(core)
+
+    # ------------------------------------------------------------- reports
+
+    async def _on_report(self, mail: Reported) -> None:
+        core = self._core
+        core.last_activity = core.around.clock()
+        match mail.report:
+            case base.PromptTaken() as report:
+                await self._prompt_taken(report)
+            case base.TextShown() as shown:
+                await self._in_turn(shown.prompt_id, lambda turn: turn.text(shown))
+            case base.ToolBegan() as began:
+                await self._in_turn(began.prompt_id, lambda turn: turn.tool_began(began))
+            case base.ToolFinished() as finished:
+                await asking.answered_in_terminal(core, finished)
+                await self._in_turn(finished.prompt_id, lambda turn: turn.tool_finished(finished))
+            case base.PermissionWanted() | base.QuestionsAsked() as asked:
+                await asking.ask(core, await self._turn_of(asked.prompt_id), mail)
+            case base.TurnStopped() as stopped:
+                await self._stopped(stopped)
+            case base.TurnFailed() as failed:
+                if await self._turn_of(failed.prompt_id):
+                    error = TurnError(failed.code, core.around.redactor.text(failed.message))
+                    await turns.end_turn(core, TurnOutcome.FAILED, error=error)
+            case base.Compacting():
+                await watching.command_runs(core)
+            case base.Compacted() as compacted:
+                told = {"trigger": compacted.trigger}
+                await core.emit(Notice(Severity.INFO, "Compacted", told))
+            case base.AgentExited() as exited:
+                if mail.agent is core.agent:
+                    await aftermath.agent_exited(core, exited.status)
+
+    async def _turn_of(self, prompt_id: str) -> Turn | None:
+        """The turn that a report belongs to; None for one that ended.
+
+        A prompt that nobody submitted opens a turn of its own: a background task, a schedule.
+        """
+        core = self._core
+        if core.has_ended(prompt_id):
+            return None
+        if core.turn is None and core.pasting is None and prompt_id:
+            origin = TurnOrigin.CRON if core.session_crons else TurnOrigin.BACKGROUND
+            await turns.open_turn(core, origin, prompt_id=prompt_id)
+        return core.turn
+
+    async def _in_turn(self, prompt_id: str, tell: Callable[[Turn], Iterable[Body]]) -> None:
+        turn = await self._turn_of(prompt_id)
+        if turn is not None:
+            turn.prompt_ids.add(prompt_id)
+            turn.may_have_ended = False
+            await self._core.emit(*tell(turn))
+
+    async def _prompt_taken(self, report: base.PromptTaken) -> None:
+        core, turn = self._core, self._core.turn
+        if core.has_ended(report.prompt_id):
+            return
+        if turn is not None and report.prompt_id in turn.prompt_ids:
+            return  # the hook came twice
+        core.has_draft = False
+        if turn is not None and turn.is_resuming:
+            await self._goes_on(turn, report.prompt_id)
+        elif core.pasting and pasting.is_prompt(report.prompt, core.pasting.message.prompt):
+            message = core.pasting.message
+            if turn is not None:
+                await turns.end_turn(core, TurnOutcome.COMPLETED)
+            core.pasting = None
+            core.mailbox.disarm()
+            await turns.open_turn(
+                core, TurnOrigin.MESSAGE, prompt_id=report.prompt_id, message=message
+            )
+        elif turn is not None:
+            turn.prompt_ids.add(report.prompt_id)  # typed or queued into the running turn
+        else:
+            origin = _origin_of(report.prompt, crons=core.session_crons)
+            await turns.open_turn(core, origin, prompt_id=report.prompt_id, prompt=report.prompt)
+
+    async def _goes_on(self, turn: Turn, prompt_id: str) -> None:
+        core = self._core
+        turn.is_resuming = False
+        turn.prompt_ids.add(prompt_id)
+        core.mailbox.disarm()
+        await core.emit(TurnOpened(TurnOrigin.RESUME, turn.message_id, turn.actor, core.model))
+
+    async def _stopped(self, report: base.TurnStopped) -> None:
+        core = self._core
+        core.background_tasks = report.background_tasks
+        core.session_crons = report.session_crons
+        turn = await self._turn_of(report.prompt_id)
+        if turn is None:
+            return
+        await watching.wait_for_usage(core, turn)
+        if core.turn is turn:
+            await core.emit(*turn.rest_of(report.text))
+            await turns.end_turn(core, TurnOutcome.COMPLETED, text=report.text)
+
+    # -------------------------------------------------------------- acting
+
+    async def _interrupt(self, cause: InterruptCause) -> bool:
+        core = self._core
+        turn = core.turn
+        if turn is None or core.agent is None:
+            return False
+        if turn.interrupt is None:
+            turn.interrupt = cause
+            core.interrupted_at = core.around.clock()
+            await turns.cancel_requests(core, note="The turn was interrupted.")
+            core.agent.interrupt()
+            core.mailbox.arm(core.around.settings.confirm_seconds, turn)
+            core.mailbox.tick()
+        return True
+
+    async def _wake(self) -> bool:
+        return self._core.agent is not None or await process.start_agent(self._core)
+
+    async def _clear(self) -> bool:
+        core = self._core
+        await process.end_agent(core, "Cleared")
+        core.next_generation()
+        await core.enter(SessionState.EXITED, reason="Cleared")
+        return True
+
+    async def _change(self, *, model: str = "", permission_mode: str = "") -> bool:
+        core = self._core
+        changed = replace(
+            core.row,
+            model=model or core.row.model,
+            permission_mode=permission_mode or core.row.permission_mode,
+        )
+        if changed == core.row:
+            return False
+        core.row = changed
+        core.is_stale = True
+        await core.emit(
+            SessionChanged(
+                core.state,
+                reason="SettingsChanged",
+                model=core.model,
+                permission_mode=core.mode,
+            )
+        )
+        return True
+
+
+async def _do(mail: Do) -> None:
+    try:
+        done = await mail.act()
+    except Exception as error:
+        if not mail.done.done():
+            mail.done.set_exception(error)
+    except BaseException:
+        mail.done.cancel()
+        raise
+    else:
+        if not mail.done.done():
+            mail.done.set_result(done)
+
+
+def _origin_of(prompt: str, *, crons: int) -> TurnOrigin:
+    if prompt.lstrip().startswith("<task-notification"):
+        return TurnOrigin.BACKGROUND
+    return TurnOrigin.CRON if crons else TurnOrigin.TERMINAL
