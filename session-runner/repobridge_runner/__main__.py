@@ -51,7 +51,7 @@ async def _run(settings: RunnerSettings) -> None:
     # The journal's writer thread must get its turn soon beside a busy event loop.
     sys.setswitchinterval(0.001)
     environment = dict(os.environ)
-    redactor = Redactor(known_secrets.known(environment))
+    redactor = Redactor(known_secrets.known(environment, settings))
     configure(LogFormat(settings.log_format), redact=redactor.text)
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = _with_executable(settings, environment)

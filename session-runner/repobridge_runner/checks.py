@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import MessageKind
+from repobridge_runner.inputs import canonical
 from repobridge_runner.store import MessageRow
 
 _CONVERSATION = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,100}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,99}")
-_COMMAND = re.compile(r"/([a-z][a-z0-9:_-]*)(?: [^\x00-\x1f\x7f-\x9f]{0,2000})?")
+_COMMAND = re.compile(r"/([a-z][a-z0-9:_-]*)(?: +(.{1,2000}))?", re.S)
 MODES = ("default", "acceptEdits", "plan", "dontAsk")
 
 
@@ -76,7 +77,12 @@ def _command(text: str, commands: Sequence[str]) -> str:
             f"{text[:60]!r} is not one of the agent's commands that may be sent here: {allowed}.",
             {"allowed": allowed},
         )
-    return text
+    name, words = found.groups()
+    if name == "model":
+        return f"/model {model((words or '').strip())}"
+    # What a person adds to a command is as much data as any other text.
+    told = " ".join(canonical(words or "").split())
+    return f"/{name} {told}".rstrip()
 
 
 def empty() -> Refusal:

@@ -24,9 +24,10 @@ from repobridge.session.events import (
     RunnerState,
     SessionChanged,
     SessionState,
+    WorkspaceChanged,
 )
 from repobridge.telemetry import Logger
-from repobridge_runner import requests, store
+from repobridge_runner import checks, requests, store
 from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.agents.transcript import transcript_path
 from repobridge_runner.attachments import Attachments
@@ -34,6 +35,7 @@ from repobridge_runner.blobs import BlobStore
 from repobridge_runner.confinement import landlock_abi, narrowed_directories
 from repobridge_runner.counts import Counts
 from repobridge_runner.drain import Drain
+from repobridge_runner.gitcommand import GitError
 from repobridge_runner.hooks import HookServer
 from repobridge_runner.journal import Journal, Transaction
 from repobridge_runner.log import EventLog, LogBounds
@@ -81,7 +83,10 @@ class Runner:
         self.sessions: dict[str, Session] = {}
         self.state = RunnerState.PREPARING
         self.started_at = clock()
-        self.blobs = BlobStore(settings.state_dir / "private" / "blobs")
+        self.blobs = BlobStore(
+            settings.state_dir / "private" / "blobs",
+            keep_seconds=LogBounds.max_age_seconds,  # as long as the events that name them
+        )
         self.attachments = Attachments(settings.state_dir / "attachments")
         self.hooks = HookServer()
         self.drain = Drain(clock=time.monotonic)
@@ -94,7 +99,8 @@ class Runner:
         self._workspace = Workspace(
             WorkspaceSettings(
                 directory=settings.directory,
-                state_dir=settings.state_dir / "workspace",
+                state_dir=settings.state_dir / "private" / "workspace",
+                worktrees_dir=settings.state_dir / "worktrees",
                 bridge_uid=settings.bridge_uid,
                 repository_url=settings.repository.url,
                 ref=settings.repository.ref,
@@ -109,6 +115,7 @@ class Runner:
         self._closed = closed_to_agents(settings.state_dir)
         self._tasks: asyncio.TaskGroup
         self._own_tasks: set[asyncio.Task[None]] = set()
+        self._workspaces: dict[str, WorkspaceChanged] = {}
         self._is_stopping = False
 
     # ------------------------------------------------------------- running
@@ -295,6 +302,21 @@ class Runner:
             message.conversation_id, message.message_id, message.attachments
         )
 
+    def turn_ended(self, row: SessionRow) -> None:
+        """Tells where the working tree stands now, where that changed."""
+        if row.working_dir and not self._is_stopping:
+            self._run(self._tell_workspace(row), "workspace status")
+
+    async def _tell_workspace(self, row: SessionRow) -> None:
+        try:
+            now = await self._workspace.status(Path(row.working_dir))
+        except (GitError, OSError) as error:
+            _log.warning("workspace status unknown", error=str(error))
+            return
+        if now != self._workspaces.get(row.conversation_id, WorkspaceChanged()):
+            self._workspaces[row.conversation_id] = now
+            await self.sessions[row.conversation_id].tell(now)
+
     def touched(self) -> None:
         """Something ended that others may have waited for."""
         for session in self.sessions.values():
@@ -377,8 +399,11 @@ class Runner:
         """Replaces the text of a message that still waits; raises Refusal."""
 
         def act(tx: Transaction) -> MessageStatus:
-            message = _must_wait(store.find_message(tx, message_id), message_id)
-            store.update_message(tx, message_id, text=text)
+            waiting = _must_wait(store.find_message(tx, message_id), message_id)
+            message = checks.message(
+                replace(waiting, text=text), commands=self.settings.agent.commands
+            )
+            store.update_message(tx, message_id, text=message.text)
             return _status_of(tx, message)
 
         return await self.journal.write(act)

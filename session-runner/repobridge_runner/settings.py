@@ -45,8 +45,7 @@ class AgentSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables, by value."""
     commands: tuple[str, ...] = (
-        "clear", "compact", "context", "cost", "init", "memory", "model", "review",
-        "security-review", "usage",
+        "clear", "compact", "context", "init", "model", "review", "security-review",
     )  # fmt: skip
     """The agent's own slash commands that AGENT_COMMAND may run."""
     start_seconds: float = 60.0

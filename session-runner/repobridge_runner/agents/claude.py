@@ -25,6 +25,7 @@ from repobridge_runner.agents.base import (
     QuestionsAsked,
     Start,
 )
+from repobridge_runner.agents.status import StatusReader
 from repobridge_runner.agents.transcript import TranscriptReader, size, transcript_path
 from repobridge_runner.hooks import HookServer
 from repobridge_runner.oom import OomCounter
@@ -77,6 +78,8 @@ class ClaudeAgent:
         self.size = _SIZE
         self.terminal: Terminal
         self.transcript: TranscriptReader
+        self.status = StatusReader(config_directory / claude_launch.STATUS_FILE)
+        self.cost_micro_usd = 0
 
     async def start(self, start: Start, handler: Handler) -> None:
         """Starts the process and waits for its prompt, or for the resumed turn to go on.
@@ -114,6 +117,7 @@ class ClaudeAgent:
             self._config_directory, directory=start.directory, environment=environment
         )
         self.transcript = TranscriptReader(path, size(path))
+        self.status.forget()
         arguments = claude_launch.make_arguments(
             self._settings.executable,
             start,

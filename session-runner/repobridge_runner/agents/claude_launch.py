@@ -21,6 +21,12 @@ from repobridge_runner.hooks import HookEndpoint
 from repobridge_runner.settings import AgentSettings
 
 TOKEN_VARIABLE = "REPOBRIDGE_HOOK_TOKEN"  # noqa: S105 - a variable's name
+STATUS_FILE = "status.json"
+STATUS_COMMAND = (
+    f'cat > "$CLAUDE_CONFIG_DIR/{STATUS_FILE}.new"'
+    f' && mv "$CLAUDE_CONFIG_DIR/{STATUS_FILE}.new" "$CLAUDE_CONFIG_DIR/{STATUS_FILE}"'
+)
+"""What the CLI tells its status line, the cost among it, is kept for us and shows nothing."""
 _QUIET = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",
@@ -51,6 +57,7 @@ def make_arguments(
             endpoint.url, token_variable=TOKEN_VARIABLE, held_seconds=held_seconds
         ),
         "permissions": {"allow": allowed},
+        "statusLine": {"type": "command", "command": STATUS_COMMAND},
     }
     arguments = [executable, "--settings", json.dumps(settings)]
     arguments += ["--setting-sources", "user", "--strict-mcp-config"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from repobridge.session.events import Body, Event, Phase, SessionChanged, SessionState
+from repobridge.session.events import Body, Event, Phase, SessionChanged, SessionState, UsageUpdated
 from repobridge_runner import store
 from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.journal import Transaction
@@ -25,6 +25,15 @@ class Pasting:
     message: MessageRow
     hooks_before: int
     entered_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CostDue:
+    """A turn that ended and whose cost is not told yet."""
+
+    turn_id: str
+    usage: UsageUpdated
+    until: float
 
 
 class Core:
@@ -50,6 +59,7 @@ class Core:
         self.is_stopping = False
         self.interrupted_at = 0.0
         self.failed_starts = 0
+        self.cost_of: CostDue | None = None
         self.last_activity = row.last_activity
         self.last_turn = row.last_activity
         self._ended_prompts: list[str] = []
@@ -109,6 +119,11 @@ class Core:
             events = [self.event(body) for body in bodies]
             await self.around.journal.write(lambda transaction: self.save(transaction, events))
 
+    async def emit_of(self, turn_id: str, body: Body) -> None:
+        """Logs an event of a turn that has ended."""
+        event = replace(self.event(body), turn_id=turn_id)
+        await self.around.journal.write(lambda transaction: self.save(transaction, [event]))
+
     def to(self, state: SessionState) -> None:
         """Changes the state without telling it."""
         self.state = state
@@ -131,6 +146,7 @@ class Core:
                 phase=phase,
                 reason=reason,
                 detail=detail,
+                agent_version=self.around.agent_version,
                 model=self.model,
                 permission_mode=self.mode,
                 resumed=resumed,

@@ -23,7 +23,7 @@ from repobridge.telemetry import Logger
 from repobridge_runner.agents import base
 from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.requests import Pending, Requests
-from repobridge_runner.session import aftermath, asking, pasting, process, turns, watching
+from repobridge_runner.session import aftermath, asking, builtin, pasting, process, turns, watching
 from repobridge_runner.session.core import Core
 from repobridge_runner.session.mail import Closed, Do, Late, Look, Mail, Reported, Tick
 from repobridge_runner.session.surroundings import Surroundings
@@ -214,7 +214,7 @@ class Session:
             case Closed():
                 await asking.closed(core, mail)
             case Reported():
-                if mail.agent is core.agent or core.state is SessionState.STARTING:
+                if mail.agent is core.agent:
                     await self._on_report(mail)
                 elif mail.asked is not None:
                     mail.asked.cancel()
@@ -235,6 +235,10 @@ class Session:
             return
         message = pasting.next_of(messages)
         if message is None and not core.is_wanted:
+            return
+        if message is not None and builtin.is_builtin(message):
+            await builtin.run_builtin(core, message)
+            core.mailbox.look()
             return
         if core.agent is None and not await process.start_agent(core):
             return
@@ -363,8 +367,8 @@ class Session:
         if turn.interrupt is None:
             turn.interrupt = cause
             core.interrupted_at = core.around.clock()
-            await turns.cancel_requests(core, note="The turn was interrupted.")
             core.agent.interrupt()
+            await turns.cancel_requests(core, note="The turn was interrupted.")
             core.mailbox.arm(core.around.settings.confirm_seconds, turn)
             core.mailbox.tick()
         return True

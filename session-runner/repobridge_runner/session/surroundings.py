@@ -31,6 +31,7 @@ class Surroundings(Protocol):
     redactor: Redactor
     clock: Callable[[], float]
     counts: Counts
+    agent_version: str
 
     @property
     def holds_queue(self) -> bool:
@@ -62,6 +63,9 @@ class Surroundings(Protocol):
 
     async def attachment_paths(self, message: MessageRow) -> Sequence[Path]:
         """The files that came with a message."""
+
+    def turn_ended(self, row: SessionRow) -> None:
+        """A turn of the session ended; its working tree may have changed."""
 
     def touched(self) -> None:
         """Something happened; others may have waited for it."""

@@ -25,12 +25,13 @@ from repobridge_runner import store
 from repobridge_runner.agents.base import UsageSeen
 from repobridge_runner.agents.transcript import judge, size
 from repobridge_runner.journal import Transaction
-from repobridge_runner.session.core import Core, Pasting
+from repobridge_runner.session.core import Core, CostDue, Pasting
 from repobridge_runner.store import MessageRow, OpenTurn
 from repobridge_runner.turn import Turn
 
 _FINAL_BYTES = 256 << 10
-_COUNTED = ("input", "output", "cache_read", "cache_write", "cost_micro_usd")
+_COST_SECONDS = 1.0
+_COUNTED = ("input", "output", "cache_read", "cache_write")
 
 
 def outcome_of(cause: InterruptCause) -> TurnOutcome:
@@ -108,6 +109,8 @@ async def end_turn(
     if core.agent is not None:
         core.to(SessionState.READY)
         events.append(core.event(SessionChanged(SessionState.READY)))
+        core.cost_of = CostDue(turn.turn_id, turn.usage, core.around.clock() + _COST_SECONDS)
+        core.mailbox.tick()
 
     def act(transaction: Transaction) -> None:
         if turn.message_id:
@@ -117,6 +120,7 @@ async def end_turn(
 
     await core.around.journal.write(act, essential=True)
     core.around.counts.turns[outcome] += 1
+    core.around.turn_ended(core.row)
     core.around.touched()
     if core.pasting is not None:
         core.mailbox.arm(core.around.settings.confirm_seconds, core.pasting)
@@ -182,4 +186,5 @@ def _ended(core: Core, outcome: TurnOutcome, text: str, error: TurnError | None)
 def _added(before: Mapping[str, int], turn: Turn) -> dict[str, int]:
     used = dataclasses.asdict(turn.usage)
     sums = {name: before.get(name, 0) + used[name] for name in _COUNTED}
-    return {**sums, "context_used": used["context_used"] or before.get("context_used", 0)}
+    context_used = used["context_used"] or before.get("context_used", 0)
+    return {**before, **sums, "context_used": context_used}

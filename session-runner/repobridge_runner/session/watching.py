@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from repobridge.session.events import InterruptCause, MessageKind, TurnOrigin, TurnOutcome
 from repobridge_runner.agents import base
@@ -23,9 +24,10 @@ async def read_transcript(core: Core) -> None:
     for seen in core.agent.transcript.read():
         await _take(core, seen)
     await _clear_after_interrupt(core)
+    await _tell_cost(core)
     turn = core.turn
     waits = turn is not None and (turn.interrupt or turn.may_have_ended or _is_command(turn))
-    if waits or _is_pasting_command(core):
+    if waits or core.cost_of or _is_pasting_command(core):
         core.mailbox.tick()
 
 
@@ -52,6 +54,27 @@ async def command_runs(core: Core) -> None:
     core.mailbox.disarm()
     await open_turn(core, TurnOrigin.MESSAGE, message=message)
     core.mailbox.tick()
+
+
+async def _tell_cost(core: Core) -> None:
+    """The cost comes a third of a second after the end of the turn, which does not wait for it."""
+    due, agent = core.cost_of, core.agent
+    if due is None or agent is None:
+        return
+    status = agent.status.read()
+    before = agent.cost_micro_usd
+    if status is not None and status.cost_micro_usd > before:
+        agent.cost_micro_usd = status.cost_micro_usd
+        cost = status.cost_micro_usd - before
+        core.cost_of = None
+        whole = {**core.row.usage}
+        whole["cost_micro_usd"] = whole.get("cost_micro_usd", 0) + cost
+        whole["context_window"] = status.context_window
+        core.row = replace(core.row, usage=whole)
+        told = replace(due.usage, cost_micro_usd=cost, context_window=status.context_window)
+        await core.emit_of(due.turn_id, told)
+    elif core.around.clock() > due.until:
+        core.cost_of = None
 
 
 async def _take(core: Core, seen: base.Report) -> None:
