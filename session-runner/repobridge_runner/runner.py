@@ -595,6 +595,6 @@ def closed_to_agents(state_dir: Path) -> tuple[Path, ...]:
     narrowed = set(narrowed_directories([private])) - {state_dir.resolve()}
     if not landlock_abi() or narrowed:
         where = ", ".join(map(str, sorted(narrowed)))
-        _log.info("runner state not closed to agents", would_narrow=where)
+        _log.debug("runner state not closed to agents", would_narrow=where)
         return ()
     return (private,)
