@@ -69,6 +69,10 @@ async def _run(settings: RunnerSettings) -> None:
 
 
 def _with_executable(settings: RunnerSettings, environment: dict[str, str]) -> RunnerSettings:
+    if settings.agent.type != "claude":
+        raise SettingsError(
+            f"agent.type: {settings.agent.type!r} is none that this version runs; say claude."
+        )
     name = settings.agent.executable
     found = resolve_executable(name, environment.get("PATH"))
     if found is None:

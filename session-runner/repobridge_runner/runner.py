@@ -6,6 +6,7 @@ It is what a session sees around itself, and what the server calls; it knows not
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -20,10 +21,12 @@ from repobridge.session.events import (
     MessageChanged,
     MessageState,
     MessageStatus,
+    Notice,
     Phase,
     RunnerState,
     SessionChanged,
     SessionState,
+    Severity,
     WorkspaceChanged,
 )
 from repobridge.telemetry import Logger
@@ -50,7 +53,7 @@ from repobridge_runner.workspace import Workspace, WorkspaceSettings
 from repobridge_runner.workspaceerror import WorkspaceError
 
 _log = Logger("repobridge.runner")
-_TRIM_SECONDS = 3600.0
+_TRIM_MINUTES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ class Runner:
             environment=environment,
             redactor=redactor,
         )
+        self.version_known = asyncio.Event()
         self._prepared = asyncio.Event()
         self._unusable: WorkspaceError | None = None
         self._agent_refusal = ""
@@ -186,9 +190,17 @@ class Runner:
         await self.log.append(event)
 
     async def _trim_for_ever(self) -> None:
-        while True:
-            await self.log.trim()
-            await asyncio.sleep(_TRIM_SECONDS)
+        was_full = False
+        for minute in itertools.count():
+            if minute % _TRIM_MINUTES == 0:
+                await self.log.trim()
+            disk = self.log.disk_state()
+            if disk.full and not was_full:
+                used = f"{disk.fraction_used:.0%}"
+                _log.warning("disk nearly full", used=used)
+                await self.log.append(Event(Notice(Severity.WARNING, "DiskLow", {"used": used})))
+            was_full = disk.full
+            await asyncio.sleep(60)
 
     def _add(self, row: SessionRow) -> Session:
         session = self.sessions[row.conversation_id] = Session(row, self)
@@ -263,10 +275,8 @@ class Runner:
     async def place(self, row: SessionRow) -> Place:
         """Where a session works; waits for the clone."""
         await self._prepared.wait()
-        if self._unusable is not None:
-            raise Refusal(
-                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
-            )
+        await self.version_known.wait()
+        self._refuse_unusable()
         try:
             worktree = await self._workspace.worktree(
                 row.conversation_id, start_point=row.base_commit
@@ -498,12 +508,7 @@ class Runner:
         if self.drain.is_active:
             sentence = "The runner is being put to sleep; submit again when it is awake."
             raise Refusal(Status.UNAVAILABLE, "DRAINING", sentence, {})
-        if self._unusable is not None:
-            raise Refusal(
-                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
-            )
-        if self._agent_refusal:
-            raise Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal, {})
+        self._refuse_unusable()
         disk = self.log.disk_state()
         if disk.full:
             raise Refusal(
@@ -512,6 +517,15 @@ class Runner:
                 f"The volume is {disk.fraction_used:.0%} full; free some space and try again.",
                 {},
             )
+
+    def _refuse_unusable(self) -> None:
+        """Nothing can run here before a person has mended it."""
+        if self._unusable is not None:
+            raise Refusal(
+                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
+            )
+        if self._agent_refusal:
+            raise Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal, {})
 
     def _check_model(self, session: Session, submission: Submission) -> None:
         model = session.row.model or self.settings.agent.model

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
 from repobridge.session.events import Event, Notice, Severity
 from repobridge.telemetry import Logger
+from repobridge_runner import store
 from repobridge_runner.runner import Runner
 
 OLDEST = (2, 1, 128)
 """Before it, advisories: a repository could change what the CLI runs."""
 _SECONDS = 20.0
+_KEY = "agent version"
 _log = Logger("repobridge.runner")
 
 
@@ -45,21 +48,41 @@ async def ask(executable: str) -> str:
 
 
 async def find(runner: Runner) -> None:
-    """Learns the agent's version beside the start, and refuses new work with one too old."""
-    said = await ask(runner.settings.agent.executable)
-    numbers = parse(said)
-    runner.agent_version = ".".join(map(str, numbers)) if numbers else ""
-    if numbers is None or numbers >= OLDEST:
-        return
+    """Learns the agent's version, and refuses new work with one too old."""
+    try:
+        said = await _remembered(runner)
+        numbers = parse(said)
+        runner.agent_version = ".".join(map(str, numbers)) if numbers else ""
+        if numbers is not None and numbers < OLDEST:
+            await _refuse(runner)
+    finally:
+        runner.version_known.set()
+
+
+async def _remembered(runner: Runner) -> str:
+    """A program that did not change is not asked again: that costs 0.1 s of each start."""
+    executable = runner.settings.agent.executable
+    try:
+        facts = Path(executable).stat()
+    except OSError:
+        return ""
+    identity = f"{executable} {facts.st_mtime_ns} {facts.st_size}"
+    known = await runner.journal.read(lambda db: store.get_meta(db, _KEY)) or {}
+    if known.get("program") == identity:
+        return str(known["said"])
+    said = await ask(executable)
+    if said:
+        told = {"program": identity, "said": said}
+        await runner.journal.write(lambda tx: store.put_meta(tx, _KEY, told))
+    return said
+
+
+async def _refuse(runner: Runner) -> None:
     oldest = ".".join(map(str, OLDEST))
     runner.refuse_agent(
         f"The Claude CLI is version {runner.agent_version}; RepoBridge needs {oldest} or later."
+        " Install a newer one (npm install -g @anthropic-ai/claude-code) or name its path."
     )
+    told = {"version": runner.agent_version, "oldest": oldest}
     _log.error("agent too old", version=runner.agent_version, oldest=oldest)
-    await runner.log.append(
-        Event(
-            Notice(
-                Severity.ERROR, "AgentTooOld", {"version": runner.agent_version, "oldest": oldest}
-            )
-        )
-    )
+    await runner.log.append(Event(Notice(Severity.ERROR, "AgentTooOld", told)))

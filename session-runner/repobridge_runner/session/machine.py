@@ -283,6 +283,8 @@ class Session:
                 await self._stopped(stopped)
             case base.TurnFailed() as failed:
                 if await self._turn_of(failed.prompt_id):
+                    if failed.code == "rate_limit":
+                        await core.emit(Notice(Severity.WARNING, "ProviderLimited"))
                     error = TurnError(failed.code, core.around.redactor.text(failed.message))
                     await turns.end_turn(core, TurnOutcome.FAILED, error=error)
             case base.Compacting():
