@@ -63,6 +63,11 @@ class Turn:
     _tools: dict[str, ToolBegan] = field(default_factory=dict)
     _seen_tools: set[str] = field(default_factory=set)
 
+    @property
+    def block_ids(self) -> tuple[str, ...]:
+        """The blocks of text so far."""
+        return tuple(self._blocks)
+
     def text(self, shown: TextShown) -> Iterator[Body]:
         """A piece of the agent's text; a piece that came before says nothing."""
         block = self._blocks.get(shown.block_id)

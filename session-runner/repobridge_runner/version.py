@@ -62,19 +62,23 @@ async def find(runner: Runner) -> None:
 async def _remembered(runner: Runner) -> str:
     """A program that did not change is not asked again: that costs 0.1 s of each start."""
     executable = runner.settings.agent.executable
-    try:
-        facts = Path(executable).stat()
-    except OSError:
-        return ""
-    identity = f"{executable} {facts.st_mtime_ns} {facts.st_size}"
+    identity = _identity(Path(executable))
     known = await runner.journal.read(lambda db: store.get_meta(db, _KEY)) or {}
-    if known.get("program") == identity:
+    if identity and known.get("program") == identity:
         return str(known["said"])
     said = await ask(executable)
     if said:
         told = {"program": identity, "said": said}
         await runner.journal.write(lambda tx: store.put_meta(tx, _KEY, told))
     return said
+
+
+def _identity(program: Path) -> str:
+    try:
+        facts = program.stat()
+    except OSError:
+        return ""
+    return f"{program} {facts.st_mtime_ns} {facts.st_size}"
 
 
 async def _refuse(runner: Runner) -> None:

@@ -1,9 +1,10 @@
 """One conversation's session: the state machine between its queue and its agent.
 
 `machine` takes one piece of mail at a time and decides which part acts: `process` starts and ends
-the agent, `pasting` brings the next message in, `turns` opens and ends turns, `asking` brings
-questions to people, `watching` reads the transcript, `aftermath` judges after a crash. All of them
-act on the one `core`.
+the agent, `pasting` brings the next message in, `reporting` takes what the agent reports, `turns`
+opens and ends turns, `asking` brings questions to people, `watching` reads the transcript,
+`builtin` carries out commands of our own, `aftermath` judges after a crash. All of them act on the
+one `core`.
 """
 
 from repobridge_runner.session.machine import Session

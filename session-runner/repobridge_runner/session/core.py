@@ -15,7 +15,7 @@ from repobridge_runner.session.surroundings import Surroundings
 from repobridge_runner.store import MessageRow, SessionRow
 from repobridge_runner.turn import Turn
 
-_REMEMBERED_PROMPTS = 100
+_REMEMBERED = 100
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class Core:
         self.last_activity = row.last_activity
         self.last_turn = row.last_activity
         self._ended_prompts: list[str] = []
+        self._ended_blocks: list[str] = []
 
     @property
     def conversation_id(self) -> str:
@@ -83,11 +84,16 @@ class Core:
         """Whether a report belongs to a turn that ended."""
         return prompt_id in self._ended_prompts
 
+    def has_ended_block(self, block_id: str) -> bool:
+        """Whether a piece of text belongs to a turn that ended: its prompt id may be the next's."""
+        return block_id in self._ended_blocks
+
     def forget(self, turn: Turn) -> None:
         """Takes an ended turn out of the way; what still comes of it is ignored."""
         turn.closed.set()
         self.turn = None
-        self._ended_prompts = [*self._ended_prompts, *turn.prompt_ids][-_REMEMBERED_PROMPTS:]
+        self._ended_prompts = [*self._ended_prompts, *turn.prompt_ids][-_REMEMBERED:]
+        self._ended_blocks = [*self._ended_blocks, *turn.block_ids][-_REMEMBERED:]
 
     def next_generation(self) -> None:
         """Another session of the same conversation, which remembers nothing."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from repobridge.errors import Refusal
 from repobridge.session.events import (
     Body,
     InterruptCause,
-    Notice,
     RequestResolved,
     SessionChanged,
     SessionState,
-    Severity,
-    TurnError,
-    TurnOpened,
-    TurnOrigin,
-    TurnOutcome,
 )
 from repobridge.telemetry import Logger
 from repobridge_runner.agents import base
 from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.requests import Pending, Requests
-from repobridge_runner.session import aftermath, asking, builtin, pasting, process, turns, watching
+from repobridge_runner.session import (
+    aftermath,
+    asking,
+    builtin,
+    pasting,
+    process,
+    reporting,
+    turns,
+    watching,
+)
 from repobridge_runner.session.core import Core
 from repobridge_runner.session.mail import Closed, Do, Late, Look, Mail, Reported, Tick
 from repobridge_runner.session.surroundings import Surroundings
@@ -215,7 +217,7 @@ class Session:
                 await asking.closed(core, mail)
             case Reported():
                 if mail.agent is core.agent:
-                    await self._on_report(mail)
+                    await reporting.take(core, mail)
                 elif mail.asked is not None:
                     mail.asked.cancel()
             case Do():
@@ -261,103 +263,6 @@ class Session:
                 await process.restart(core, reason="Interrupted")
             elif core.turn.is_resuming:
                 await aftermath.not_resumed(core)
-
-    # ------------------------------------------------------------- reports
-
-    async def _on_report(self, mail: Reported) -> None:
-        core = self._core
-        core.last_activity = core.around.clock()
-        match mail.report:
-            case base.PromptTaken() as report:
-                await self._prompt_taken(report)
-            case base.TextShown() as shown:
-                await self._in_turn(shown.prompt_id, lambda turn: turn.text(shown))
-            case base.ToolBegan() as began:
-                await self._in_turn(began.prompt_id, lambda turn: turn.tool_began(began))
-            case base.ToolFinished() as finished:
-                await asking.answered_in_terminal(core, finished)
-                await self._in_turn(finished.prompt_id, lambda turn: turn.tool_finished(finished))
-            case base.PermissionWanted() | base.QuestionsAsked() as asked:
-                await asking.ask(core, await self._turn_of(asked.prompt_id), mail)
-            case base.TurnStopped() as stopped:
-                await self._stopped(stopped)
-            case base.TurnFailed() as failed:
-                if await self._turn_of(failed.prompt_id):
-                    if failed.code == "rate_limit":
-                        await core.emit(Notice(Severity.WARNING, "ProviderLimited"))
-                    error = TurnError(failed.code, core.around.redactor.text(failed.message))
-                    await turns.end_turn(core, TurnOutcome.FAILED, error=error)
-            case base.Compacting():
-                await watching.command_runs(core)
-            case base.Compacted() as compacted:
-                told = {"trigger": compacted.trigger}
-                await core.emit(Notice(Severity.INFO, "Compacted", told))
-            case base.AgentExited() as exited:
-                if mail.agent is core.agent:
-                    await aftermath.agent_exited(core, exited.status)
-
-    async def _turn_of(self, prompt_id: str) -> Turn | None:
-        """The turn that a report belongs to; None for one that ended.
-
-        A prompt that nobody submitted opens a turn of its own: a background task, a schedule.
-        """
-        core = self._core
-        if core.has_ended(prompt_id):
-            return None
-        if core.turn is None and core.pasting is None and prompt_id:
-            origin = TurnOrigin.CRON if core.session_crons else TurnOrigin.BACKGROUND
-            await turns.open_turn(core, origin, prompt_id=prompt_id)
-        return core.turn
-
-    async def _in_turn(self, prompt_id: str, tell: Callable[[Turn], Iterable[Body]]) -> None:
-        turn = await self._turn_of(prompt_id)
-        if turn is not None:
-            turn.prompt_ids.add(prompt_id)
-            turn.may_have_ended = False
-            await self._core.emit(*tell(turn))
-
-    async def _prompt_taken(self, report: base.PromptTaken) -> None:
-        core, turn = self._core, self._core.turn
-        if core.has_ended(report.prompt_id):
-            return
-        if turn is not None and report.prompt_id in turn.prompt_ids:
-            return  # the hook came twice
-        core.has_draft = False
-        if turn is not None and turn.is_resuming:
-            await self._goes_on(turn, report.prompt_id)
-        elif core.pasting and pasting.is_prompt(report.prompt, core.pasting.message.prompt):
-            message = core.pasting.message
-            if turn is not None:
-                await turns.end_turn(core, TurnOutcome.COMPLETED)
-            core.pasting = None
-            core.mailbox.disarm()
-            await turns.open_turn(
-                core, TurnOrigin.MESSAGE, prompt_id=report.prompt_id, message=message
-            )
-        elif turn is not None:
-            turn.prompt_ids.add(report.prompt_id)  # typed or queued into the running turn
-        else:
-            origin = _origin_of(report.prompt, crons=core.session_crons)
-            await turns.open_turn(core, origin, prompt_id=report.prompt_id, prompt=report.prompt)
-
-    async def _goes_on(self, turn: Turn, prompt_id: str) -> None:
-        core = self._core
-        turn.is_resuming = False
-        turn.prompt_ids.add(prompt_id)
-        core.mailbox.disarm()
-        await core.emit(TurnOpened(TurnOrigin.RESUME, turn.message_id, turn.actor, core.model))
-
-    async def _stopped(self, report: base.TurnStopped) -> None:
-        core = self._core
-        core.background_tasks = report.background_tasks
-        core.session_crons = report.session_crons
-        turn = await self._turn_of(report.prompt_id)
-        if turn is None:
-            return
-        await watching.wait_for_usage(core, turn)
-        if core.turn is turn:
-            await core.emit(*turn.rest_of(report.text))
-            await turns.end_turn(core, TurnOutcome.COMPLETED, text=report.text)
 
     # -------------------------------------------------------------- acting
 
@@ -419,9 +324,3 @@ async def _do(mail: Do) -> None:
     else:
         if not mail.done.done():
             mail.done.set_result(done)
-
-
-def _origin_of(prompt: str, *, crons: int) -> TurnOrigin:
-    if prompt.lstrip().startswith("<task-notification"):
-        return TurnOrigin.BACKGROUND
-    return TurnOrigin.CRON if crons else TurnOrigin.TERMINAL
