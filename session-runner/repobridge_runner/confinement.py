@@ -6,9 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from repobridge.telemetry import Logger
 from repobridge_runner.launch import ancestors, landlock_abi
 
-__all__ = ["landlock_abi", "narrowed_directories"]
+__all__ = ["closed_to_agents", "landlock_abi", "narrowed_directories"]
+_log = Logger("repobridge.runner")
 
 
 def narrowed_directories(closed: Sequence[Path]) -> tuple[Path, ...]:
@@ -19,3 +21,18 @@ def narrowed_directories(closed: Sequence[Path]) -> tuple[Path, ...]:
     """
     way = ancestors([os.fsencode(path.resolve()) for path in closed])
     return tuple(sorted(Path(os.fsdecode(path)) for path in way if os.access(path, os.W_OK)))
+
+
+def closed_to_agents(state_dir: Path) -> tuple[Path, ...]:
+    """What an agent's processes can't open, where the kernel can close it at no cost to them.
+
+    Landlock would also keep them from making entries in every directory above: that is right on a
+    volume of its own, and would break a home directory.
+    """
+    private = state_dir / "private"
+    narrowed = set(narrowed_directories([private])) - {state_dir.resolve()}
+    if not landlock_abi() or narrowed:
+        where = ", ".join(map(str, sorted(narrowed)))
+        _log.debug("runner state not closed to agents", would_narrow=where)
+        return ()
+    return (private,)

@@ -10,7 +10,6 @@ import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repobridge import names
@@ -18,9 +17,6 @@ from repobridge.errors import Refusal, Status
 from repobridge.session.events import (
     Event,
     FileProduced,
-    MessageChanged,
-    MessageState,
-    MessageStatus,
     Notice,
     Phase,
     RunnerState,
@@ -30,12 +26,12 @@ from repobridge.session.events import (
     WorkspaceChanged,
 )
 from repobridge.telemetry import Logger
-from repobridge_runner import checks, requests, store
+from repobridge_runner import requests, store
 from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.agents.transcript import transcript_path
 from repobridge_runner.attachments import Attachments
 from repobridge_runner.blobs import BlobStore
-from repobridge_runner.confinement import landlock_abi, narrowed_directories
+from repobridge_runner.confinement import closed_to_agents
 from repobridge_runner.counts import Counts
 from repobridge_runner.drain import Drain
 from repobridge_runner.gitcommand import GitError
@@ -54,14 +50,6 @@ from repobridge_runner.workspaceerror import WorkspaceError
 
 _log = Logger("repobridge.runner")
 _TRIM_MINUTES = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A message as a client submits it."""
-
-    message: MessageRow
-    allowed_models: tuple[str, ...] = ()
 
 
 class Runner:
@@ -228,6 +216,15 @@ class Runner:
     # --------------------------------------------- what a session sees of it
 
     @property
+    def is_stopping(self) -> bool:
+        """The runner takes nothing new any more."""
+        return self._is_stopping
+
+    async def prepared(self) -> None:
+        """Returns when the workspace is there, or can't be."""
+        await self._prepared.wait()
+
+    @property
     def holds_queue(self) -> bool:
         """A drain is under way, or the end."""
         return self._is_stopping or self.drain.is_active
@@ -246,7 +243,7 @@ class Runner:
         return ClaudeAgent(
             self.settings.agent,
             hooks=self.hooks,
-            config_directory=self._config_directory(conversation_id),
+            config_directory=self.config_directory(conversation_id),
             closed_directories=self._closed,
             own_environment={**self._environment, **self._workspace.git_environment()},
             held_seconds=int(self.settings.request_expiry_seconds) + 600,
@@ -267,7 +264,7 @@ class Runner:
     def transcript(self, row: SessionRow) -> Path:
         """The agent's own record of a session."""
         return transcript_path(
-            self._config_directory(row.conversation_id),
+            self.config_directory(row.conversation_id),
             Path(row.working_dir or self.settings.directory),
             row.session_id,
         )
@@ -276,7 +273,7 @@ class Runner:
         """Where a session works; waits for the clone."""
         await self._prepared.wait()
         await self.version_known.wait()
-        self._refuse_unusable()
+        self.refuse_unusable()
         try:
             worktree = await self._workspace.worktree(
                 row.conversation_id, start_point=row.base_commit
@@ -356,96 +353,13 @@ class Runner:
         """A session, made where there is none."""
         if conversation_id in self.sessions:
             return self.sessions[conversation_id]
-        row = SessionRow(conversation_id, self.session_id(conversation_id, 0))
+        return self.add(SessionRow(conversation_id, self.session_id(conversation_id, 0)))
+
+    def add(self, row: SessionRow) -> Session:
+        """Takes up a new session and begins to work for it."""
         session = self._add(row)
         self._spawn(session)
         return session
-
-    async def submit(self, submission: Submission) -> tuple[MessageStatus, bool]:
-        """Queues a message; a repeat of its id changes nothing. Returns whether it was one."""
-        message = submission.message
-        known = await self.journal.read(lambda db: _status(db, message.message_id))
-        if known is not None:
-            return known, True
-        self._refuse_new_work()
-        session = self.ensure(message.conversation_id)
-        self._check_model(session, submission)
-        self._check_attachments(message)
-
-        def act(tx: Transaction) -> MessageStatus | None:
-            if store.find_message(tx, message.message_id) is not None:
-                return None  # submitted twice at once
-            waiting = store.messages_in(tx, message.conversation_id, MessageState.QUEUED)
-            if len(waiting) >= self.settings.queue_length:
-                raise _queue_full(len(waiting))
-            store.put_session(tx, session.row)
-            store.insert_message(tx, message)
-            position = len(waiting) + 1
-            tx.append(
-                Event(
-                    MessageChanged(message.message_id, MessageState.QUEUED, position),
-                    message.conversation_id,
-                    session.row.session_id,
-                    session.row.generation,
-                )
-            )
-            return MessageStatus(
-                message.message_id, MessageState.QUEUED, position, session.row.session_id
-            )
-
-        self.submitting += 1
-        try:
-            status = await self.journal.write(act)
-        finally:
-            self.submitting -= 1
-        if status is None:
-            found = await self.journal.read(lambda db: _status(db, message.message_id))
-            assert found is not None
-            return found, True
-        session.note_queued()
-        return status, False
-
-    async def amend(self, message_id: str, text: str) -> MessageStatus:
-        """Replaces the text of a message that still waits; raises Refusal."""
-
-        def act(tx: Transaction) -> MessageStatus:
-            waiting = _must_wait(store.find_message(tx, message_id), message_id)
-            message = checks.message(
-                replace(waiting, text=text), commands=self.settings.agent.commands
-            )
-            store.update_message(tx, message_id, text=message.text)
-            return _status_of(tx, message)
-
-        return await self.journal.write(act)
-
-    async def withdraw(self, message_id: str) -> MessageStatus:
-        """Takes back a message that still waits; raises Refusal."""
-
-        def act(tx: Transaction) -> MessageStatus:
-            found = store.find_message(tx, message_id)
-            if found is not None and found.state is MessageState.WITHDRAWN:
-                return _status_of(tx, found)
-            message = _must_wait(found, message_id)
-            store.update_message(tx, message_id, state=MessageState.WITHDRAWN)
-            session = self.sessions[message.conversation_id]
-            envelope = Event(
-                MessageChanged(message_id, MessageState.WITHDRAWN),
-                message.conversation_id,
-                session.row.session_id,
-                session.row.generation,
-            )
-            tx.append(envelope)
-            waiting = store.messages_in(tx, message.conversation_id, MessageState.QUEUED)
-            for position, other in enumerate(waiting, start=1):
-                if other.ordinal > message.ordinal:
-                    body = MessageChanged(other.message_id, MessageState.QUEUED, position)
-                    tx.append(replace(envelope, body=body))
-            return _status_of(tx, replace(message, state=MessageState.WITHDRAWN))
-
-        status = await self.journal.write(act)
-        for session in self.sessions.values():
-            session.look()
-        return status
 
     async def decide(self, request_id: str, decision: requests.Decision) -> str:
         """Answers a request of any session; returns the outcome's name. Raises Refusal."""
@@ -454,71 +368,16 @@ class Runner:
                 return (await session.requests.decide(request_id, decision)).name
         raise await requests.refuse_closed(self.journal, request_id)
 
-    async def fork(self, conversation_id: str, new_conversation_id: str) -> Session:
-        """A new conversation that remembers what another one does; raises Refusal."""
-        source = self.find(conversation_id)
-        if new_conversation_id in self.sessions:
-            raise Refusal(
-                Status.ALREADY_EXISTS,
-                "CONVERSATION_EXISTS",
-                f"There is a conversation {new_conversation_id!r} already; name another.",
-                {},
-            )
-        await self._prepared.wait()
-        start_point = ""
-        if source.row.working_dir:
-            start_point = (await self._workspace.status(Path(source.row.working_dir))).head
-        worktree = await self._workspace.worktree(new_conversation_id, start_point=start_point)
-        row = replace(
-            SessionRow(new_conversation_id, self.session_id(new_conversation_id, 0)),
-            model=source.row.model,
-            permission_mode=source.row.permission_mode,
-            base_commit=start_point,
-        )
-        history = self.transcript(source.row)
-        if history.exists():
-            self._copy_history(history, new_conversation_id, worktree.path)
-
-        def act(tx: Transaction) -> None:
-            store.put_session(tx, row)
-            if history.exists():
-                store.put_fork(tx, row.session_id, of=source.row.session_id)
-
-        await self.journal.write(act)
-        session = self._add(row)
-        self._spawn(session)
-        return session
-
-    def _copy_history(self, history: Path, conversation_id: str, directory: Path) -> None:
-        folder = transcript_path(self._config_directory(conversation_id), directory, "x").parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / history.name).write_bytes(history.read_bytes())
-
     @property
     def workspace(self) -> Workspace:
         """The checkout and its worktrees."""
         return self._workspace
 
-    def _config_directory(self, conversation_id: str) -> Path:
+    def config_directory(self, conversation_id: str) -> Path:
+        """Where the agent of a conversation keeps its own configuration and transcripts."""
         return self.settings.state_dir / "agents" / names.slug(conversation_id)
 
-    def _refuse_new_work(self) -> None:
-        if self._is_stopping:
-            raise Refusal(Status.UNAVAILABLE, "STOPPING", "The runner is stopping.", {})
-        if self.drain.is_active:
-            sentence = "The runner is being put to sleep; submit again when it is awake."
-            raise Refusal(Status.UNAVAILABLE, "DRAINING", sentence, {})
-        self._refuse_unusable()
-        disk = self.log.disk_state()
-        if disk.full:
-            raise Refusal(
-                Status.RESOURCE_EXHAUSTED,
-                "DISK_FULL",
-                f"The volume is {disk.fraction_used:.0%} full; free some space and try again.",
-                {},
-            )
-
-    def _refuse_unusable(self) -> None:
+    def refuse_unusable(self) -> None:
         """Nothing can run here before a person has mended it."""
         if self._unusable is not None:
             raise Refusal(
@@ -526,23 +385,6 @@ class Runner:
             )
         if self._agent_refusal:
             raise Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal, {})
-
-    def _check_model(self, session: Session, submission: Submission) -> None:
-        model = session.row.model or self.settings.agent.model
-        allowed = submission.allowed_models
-        if allowed and model and model not in allowed:
-            raise Refusal(
-                Status.FAILED_PRECONDITION,
-                "MODEL_NOT_ALLOWED",
-                f"This session runs {model}, and you may use {', '.join(allowed)}.",
-                {"model": model},
-            )
-
-    def _check_attachments(self, message: MessageRow) -> None:
-        if message.attachments:
-            self.attachments.lookup(
-                message.conversation_id, message.message_id, message.attachments
-            )
 
     # ------------------------------------------------------------ files out
 
@@ -558,57 +400,3 @@ class Runner:
                 continue
             body = FileProduced(blob.blob_id, blob.name, blob.media_type, blob.size, blob.blob_id)
             await session.tell(body)
-
-
-def _queue_full(count: int) -> Refusal:
-    return Refusal(
-        Status.RESOURCE_EXHAUSTED,
-        "QUEUE_FULL",
-        f"{count} messages wait in this session already; wait for a turn to end, or withdraw one.",
-        {"queued": str(count)},
-    )
-
-
-def _must_wait(message: MessageRow | None, message_id: str) -> MessageRow:
-    if message is None:
-        raise Refusal(
-            Status.NOT_FOUND, "UNKNOWN_MESSAGE", f"There is no message {message_id} here.", {}
-        )
-    if message.state is not MessageState.QUEUED:
-        raise Refusal(
-            Status.FAILED_PRECONDITION,
-            "ALREADY_PASTED",
-            f"The message has reached the agent already ({message.state.name.lower()}).",
-            {"state": message.state.name},
-        )
-    return message
-
-
-def _status(source: object, message_id: str) -> MessageStatus | None:
-    message = store.find_message(source, message_id)  # type: ignore[arg-type]
-    return _status_of(source, message) if message else None
-
-
-def _status_of(source: object, message: MessageRow) -> MessageStatus:
-    position = 0
-    if message.state is MessageState.QUEUED:
-        waiting = store.messages_in(source, message.conversation_id, MessageState.QUEUED)  # type: ignore[arg-type]
-        position = 1 + sum(other.ordinal < message.ordinal for other in waiting)
-    return MessageStatus(
-        message.message_id, message.state, position, message.session_id, message.reason
-    )
-
-
-def closed_to_agents(state_dir: Path) -> tuple[Path, ...]:
-    """What an agent's processes can't open, where the kernel can close it at no cost to them.
-
-    Landlock would also keep them from making entries in every directory above: that is right on a
-    volume of its own, and would break a home directory.
-    """
-    private = state_dir / "private"
-    narrowed = set(narrowed_directories([private])) - {state_dir.resolve()}
-    if not landlock_abi() or narrowed:
-        where = ", ".join(map(str, sorted(narrowed)))
-        _log.debug("runner state not closed to agents", would_narrow=where)
-        return ()
-    return (private,)

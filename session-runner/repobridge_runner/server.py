@@ -30,10 +30,11 @@ from repobridge.session.v1.session_pb2_grpc import (
     add_SessionServiceServicer_to_server,
 )
 from repobridge.telemetry import Logger
-from repobridge_runner import activity, checks
+from repobridge_runner import activity, checks, forks, queueing
 from repobridge_runner.attach import attach
+from repobridge_runner.queueing import Submission
 from repobridge_runner.requests import Decision
-from repobridge_runner.runner import Runner, Submission
+from repobridge_runner.runner import Runner
 from repobridge_runner.session import Session
 from repobridge_runner.store import MessageRow
 from repobridge_runner.transfers import download, upload
@@ -102,7 +103,7 @@ class SessionServer(SessionServiceServicer):
         commands = self._runner.settings.agent.commands
         message = checks.message(message, commands=commands)
         submission = Submission(message=message, allowed_models=tuple(request.allowed_models))
-        status, duplicate = await self._runner.submit(submission)
+        status, duplicate = await queueing.submit(self._runner, submission)
         return pb.SubmitResponse(status=codec.to_pb(status, pb.MessageStatus), duplicate=duplicate)
 
     @_refusing
@@ -112,12 +113,12 @@ class SessionServer(SessionServiceServicer):
             raise checks.too_large(len(request.text.encode()), MAX_MESSAGE_BYTES)
         if not request.text.strip():
             raise checks.empty()
-        return _status(await self._runner.amend(request.message_id, request.text))
+        return _status(await queueing.amend(self._runner, request.message_id, request.text))
 
     @_refusing
     async def Withdraw(self, request: pb.WithdrawRequest, context: Context) -> pb.MessageStatus:
         """Takes back a message that waits."""
-        return _status(await self._runner.withdraw(request.message_id))
+        return _status(await queueing.withdraw(self._runner, request.message_id))
 
     async def Subscribe(
         self, request: pb.SubscribeRequest, context: Context
@@ -185,7 +186,7 @@ class SessionServer(SessionServiceServicer):
                 changed = await session.set_mode(checks.mode(request.set_mode.permission_mode))
             case "fork":
                 new = checks.conversation(request.fork.new_conversation_id)
-                session = await self._runner.fork(session.conversation_id, new)
+                session = await forks.fork(self._runner, session.conversation_id, new)
             case _:
                 sentence = "action: say which; interrupt, restart, clear, stop, set_model, …"
                 raise Refusal(Status.INVALID_ARGUMENT, "NO_ACTION", sentence, {})
