@@ -236,7 +236,7 @@ def _answer(pending: Pending, decision: Decision) -> tuple[RequestOutcome, Answe
     body = pending.body
     if isinstance(body, QuestionAsked):
         if decision.verdict is Verdict.ANSWER:
-            return RequestOutcome.ANSWERED, Answers(_answers(body, decision))
+            return RequestOutcome.ANSWERED, Answers(_answers(pending, body, decision))
         reason = decision.reason or f"{decision.actor.display_name} declined to answer."
         return RequestOutcome.DENIED, Answers(None, reason)
     if decision.input_sha256 and decision.input_sha256 != body.input_sha256:
@@ -250,19 +250,23 @@ def _answer(pending: Pending, decision: Decision) -> tuple[RequestOutcome, Answe
     return RequestOutcome.DENIED, Permission(allow=False, message=reason)
 
 
-def _answers(body: QuestionAsked, decision: Decision) -> dict[str, str]:
+def _answers(pending: Pending, body: QuestionAsked, decision: Decision) -> dict[str, str]:
+    """By the agent's own words, which may hold what people were not shown."""
     given = {question_id: (labels, other) for question_id, labels, other in decision.answers}
     answers = {}
-    for question in body.questions:
-        labels, other = given.get(question.id, ((), ""))
-        parts = [*labels, *([other] if other else [])]
-        known = {option.label for option in question.options}
+    for shown, asked in zip(body.questions, make_questions(pending.input), strict=True):
+        labels, other = given.get(shown.id, ((), ""))
+        known = {
+            option.label: original.label
+            for option, original in zip(shown.options, asked.options, strict=True)
+        }
         wrong = [label for label in labels if label not in known]
-        if not parts or wrong or (len(parts) > 1 and not question.multi):
+        parts = [known.get(label, label) for label in labels] + ([other] if other else [])
+        if not parts or wrong or (len(parts) > 1 and not shown.multi):
             what = f"{wrong[0]!r} is none of its options" if wrong else "one answer is needed"
-            sentence = f"The question {question.id} ({question.text!r}): {what}."
+            sentence = f"The question {shown.id} ({shown.text!r}): {what}."
             raise Refusal(Status.INVALID_ARGUMENT, "INCOMPLETE_ANSWER", sentence, {})
-        answers[question.text] = ", ".join(parts)
+        answers[asked.text] = ", ".join(parts)
     return answers
 
 

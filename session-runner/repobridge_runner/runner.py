@@ -180,15 +180,22 @@ class Runner:
     async def _trim_for_ever(self) -> None:
         was_full = False
         for minute in itertools.count():
-            if minute % _TRIM_MINUTES == 0:
-                await self.log.trim()
-            disk = self.log.disk_state()
-            if disk.full and not was_full:
-                used = f"{disk.fraction_used:.0%}"
-                _log.warning("disk nearly full", used=used)
-                await self.log.append(Event(Notice(Severity.WARNING, "DiskLow", {"used": used})))
-            was_full = disk.full
+            try:
+                was_full = await self._tend_log(trim=minute % _TRIM_MINUTES == 0, told=was_full)
+            except Refusal as refusal:
+                _log.warning("log not tended", error=str(refusal))
             await asyncio.sleep(60)
+
+    async def _tend_log(self, *, trim: bool, told: bool) -> bool:
+        """Keeps the log within its bounds, and says once that the disk fills; whether it is."""
+        if trim:
+            await self.log.trim()
+        disk = self.log.disk_state()
+        if disk.full and not told:
+            used = f"{disk.fraction_used:.0%}"
+            _log.warning("disk nearly full", used=used)
+            await self.log.append(Event(Notice(Severity.WARNING, "DiskLow", {"used": used})))
+        return disk.full
 
     def _add(self, row: SessionRow) -> Session:
         session = self.sessions[row.conversation_id] = Session(row, self)
@@ -200,7 +207,7 @@ class Runner:
         self._run(self._watch_outbox(session), f"outbox of {name}")
 
     def _run(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = self._tasks.create_task(work, name=name)
+        task = self._tasks.create_task(_logged(work, name), name=name)
         self._own_tasks.add(task)
         task.add_done_callback(self._own_tasks.discard)
 
@@ -400,3 +407,11 @@ class Runner:
                 continue
             body = FileProduced(blob.blob_id, blob.name, blob.media_type, blob.size, blob.blob_id)
             await session.tell(body)
+
+
+async def _logged(work: Coroutine[None, None, None], name: str) -> None:
+    """One task's failure is told, and does not end the others."""
+    try:
+        await work
+    except Exception as error:
+        _log.error("task failed", cause=error, task=name)

@@ -56,8 +56,10 @@ async def _answer_of(core: Core, asked: asyncio.Future[Pending]) -> base.Answer:
         await core.requests.close(pending, RequestOutcome.EXPIRED, Via.POLICY, note=note)
         return await pending.future
     except asyncio.CancelledError:
-        # The agent hung up: the dialog was closed in the terminal, or the process is gone.
-        closing = core.requests.close(pending, RequestOutcome.CANCELLED, Via.TERMINAL)
+        # The agent hung up: the dialog was closed in the terminal, or we end the process.
+        is_ours = core.is_stopping or core.agent is None
+        via = Via.POLICY if is_ours else Via.TERMINAL
+        closing = core.requests.close(pending, RequestOutcome.CANCELLED, via)
         await asyncio.shield(asyncio.ensure_future(closing))
         raise
 
@@ -76,9 +78,8 @@ async def ask(core: Core, turn: Turn | None, mail: Reported) -> None:
         body = _approval(core, turn, report, expires_at=expires_at)
         tool_name, suggestions = report.tool_name, report.suggestions
     else:
-        body = QuestionAsked(
-            core.around.new_id(), requests.make_questions(report.input), expires_at
-        )
+        shown = requests.make_questions(core.around.redactor.json(report.input))
+        body = QuestionAsked(core.around.new_id(), shown, expires_at)
         tool_name, suggestions = QUESTION_TOOL, ()
     core.to(SessionState.WAITING)
     pending = await core.requests.add(

@@ -32,6 +32,7 @@ from repobridge_runner.session.surroundings import Surroundings
 from repobridge_runner.store import SessionRow
 from repobridge_runner.turn import Turn
 
+_RETRY_SECONDS = 5.0
 _log = Logger("repobridge.session")
 
 
@@ -199,6 +200,7 @@ class Session:
                 _log.warning(
                     "session refused", conversation=self.conversation_id, error=str(refusal)
                 )
+                self._core.mailbox.look_in(_RETRY_SECONDS)  # a full disk may have room by then
             except Exception as error:
                 _log.error("session failed", cause=error, conversation=self.conversation_id)
 

@@ -99,6 +99,10 @@ async def shut_down(core: Core, *, turn_seconds: float, grace_seconds: float) ->
     agent, core.agent = core.agent, None
     if agent is not None:
         await agent.stop(grace_seconds=grace_seconds)
+    if core.turn is not None:
+        # A clean end is no crash: the next runner has its one try all the same.
+        core.row = replace(core.row, resume_attempts=0)
+        await core.around.journal.write(core.save, essential=True)
 
 
 async def _start(core: Core, resume_turn: bool) -> base.Start:
