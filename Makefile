@@ -13,19 +13,21 @@ setup: .venv/.synced $(CACHE)/claude-cli/.path ## The environment: uv into .venv
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "RepoBridge needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@echo "Setting up .venv (once) …" >&2
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 
 .venv/.synced: .venv/bin/uv pyproject.toml uv.lock
-	UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --frozen --quiet --python .venv/bin/python
+	@echo "Installing the locked packages …" >&2
+	@UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --frozen --quiet --python .venv/bin/python
 	@touch $@
 
 $(CACHE)/claude-cli/.path: .venv/.synced session-runner/claude-cli/package.json session-runner/claude-cli/package-lock.json scripts/install-claude
 	@mkdir -p $(@D)
-	scripts/install-claude > $@.new && mv $@.new $@
+	@scripts/install-claude > $@.new && mv $@.new $@
 
 demo: setup ## The main job: serve a sample repository and chat with it
-	@$(PY) scripts/demo.py
+	@$(PY) -m scripts.demo
 
 test: setup ## Every test, one case of each long sweep
 	$(PY) -m pytest -m "not long"

@@ -1,0 +1,1 @@
+"""`make demo`: a sample repository, served, and a chat with it."""
