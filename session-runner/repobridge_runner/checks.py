@@ -62,7 +62,7 @@ def message(submitted: MessageRow, *, commands: Sequence[str]) -> MessageRow:
     """A submitted message, made ready; raises Refusal."""
     if submitted.kind is MessageKind.AGENT_COMMAND:
         return replace(submitted, text=_command(submitted.text.strip(), commands))
-    if not submitted.text.strip() and not submitted.attachments:
+    if not canonical(submitted.text) and not submitted.attachments:
         raise empty()
     return submitted
 

@@ -1,8 +1,9 @@
 """What a person's text becomes before it is pasted: data, and nothing but data.
 
 The CLI runs a leading `!` as a shell command without asking, reads `/` as a command of its own,
-`#` and `&` as others, and attaches a file for `@path`. Control bytes would end the paste. All of
-that is taken out here, in one tested function, and the hook's `prompt` is compared with the result.
+`#` and `&` as others, ends at a bare `exit`, and attaches a file for `@path`. Control bytes would
+end the paste. All of that is taken out here, in one tested function, and the hook's `prompt` is
+compared with the result.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import unicodedata
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MENTION = re.compile(r"(?<![\w\u2060])@")
-_COMMAND_CHARACTERS = "!/#&?"
+_COMMAND_CHARACTERS = tuple("!/#&?")
+_EXIT_WORDS = frozenset({"exit", "quit", ":q", ":q!", ":wq", ":wq!"})
 _TRIMMED = " \n\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -33,12 +35,18 @@ def canonical(text: str) -> str:
     text = unicodedata.normalize("NFC", _CONTROLS.sub("", text))
     text = _MENTION.sub(WORD_JOINER + "@", text)
     text = trim_end(text)
-    return WORD_JOINER + text if text[:1] and text[0] in _COMMAND_CHARACTERS else text
+    return WORD_JOINER + text if _is_command(text) else text
 
 
 def trim_end(text: str) -> str:
     """Without the trailing white space that the CLI trims too."""
     return text.rstrip(_TRIMMED)
+
+
+def _is_command(text: str) -> bool:
+    # Behind leading white space too: the CLI trims before it looks.
+    start = text.lstrip(_TRIMMED)
+    return start.startswith(_COMMAND_CHARACTERS) or start.lower() in _EXIT_WORDS
 
 
 def paste(prompt: str) -> bytes:

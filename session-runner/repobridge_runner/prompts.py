@@ -14,6 +14,7 @@ from repobridge.session.events import Actor
 from repobridge_runner.inputs import canonical
 
 _NAME_CHARACTERS = 80
+_INVISIBLE = " \n\u200b\u200c\u200d\u2060\ufeff\u3000"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ def make_prompt(
 ) -> str:
     """The canonical prompt of a message."""
     lines = [line for note in notes for line in _quoted(note)]
-    header = _header(author, quoted_lines=len(lines), files=len(files))
+    looks_forged = canonical(text).lstrip(_INVISIBLE).startswith("[")
+    header = _header(author, quoted_lines=len(lines), files=len(files), is_needed=looks_forged)
     parts = [header] if header else []
     parts += lines
     parts += [f"[file {number}: {path}]" for number, path in enumerate(files, start=1)]
@@ -49,16 +51,18 @@ def make_system_prompt(appended: str, *, outbox: Path) -> str:
     return f"{ours}\n\n{appended}" if appended else ours
 
 
-def _header(author: Actor, *, quoted_lines: int, files: int) -> str:
-    name = _one_line(author.display_name)
-    if not name and not quoted_lines and not files:
+def _header(author: Actor, *, quoted_lines: int, files: int, is_needed: bool) -> str:
+    """Left out for somebody without a name, unless the text's first line could pass for one."""
+    name, source = _one_line(author.display_name), _one_line(author.source)
+    if not (name or quoted_lines or files or is_needed):
         return ""
-    facts = [f"{name or 'somebody'} via {_one_line(author.source)}" if author.source else name]
+    name = name or "somebody"
+    facts = [f"{name} via {source}" if source else name]
     if quoted_lines:
         facts.append(f"the next {quoted_lines} lines quote notes by others")
     if files:
         facts.append(f"then {files} {'file' if files == 1 else 'files'}")
-    return f"[{'; '.join(fact for fact in facts if fact)}]"
+    return f"[{'; '.join(facts)}]"
 
 
 def _quoted(note: Note) -> list[str]:
