@@ -36,9 +36,11 @@ class Worktree(_Section):
     """A further working tree of a repo, with a channel of its own."""
 
     name: Annotated[str, Field(min_length=1)]
+    """The bridge is called REPO/NAME."""
     path: Annotated[str, Field(min_length=1)]
     """Absolute."""
     channel_id: Snowflake = ""
+    """As for its repo."""
     branch: str = ""
     """For people; nothing is checked out."""
 
@@ -47,33 +49,48 @@ class Repo(_Section):
     """One bridge: a channel, and the directory that it talks about."""
 
     provider: Literal["discord", "terminal"] = "terminal"
+    """Where its messages come from."""
     channel_id: str = ""
     """A Discord snowflake; the terminal has no use for it."""
     llm: Literal["", "claude"] = ""
+    """Empty: what `defaults` says."""
     working_dir: Annotated[str, Field(min_length=1)]
+    """The checkout; a relative path starts where `serve` was started. No two repos share one."""
     worktrees: tuple[Worktree, ...] = ()
     git_root: str = ""
+    """llm-bridge's own note of a clone; accepted, and of no use here."""
     branch: str = ""
+    """For people; nothing is checked out."""
 
 
 class RateLimit(_Section):
     """Token buckets for messages, per second."""
 
     enabled: bool = True
+    """Whether there are limits at all."""
     user_rate: Rate = 0.0
+    """Messages per second of one person; 0: 0.5."""
     user_burst: Count = 0
+    """How many of them at once; 0: 3."""
     channel_rate: Rate = 0.0
+    """Messages per second in one channel; 0: 2."""
     channel_burst: Count = 0
+    """How many of them at once; 0: 10."""
 
 
 class Defaults(_Section):
     """What every repo shares."""
 
     llm: Literal["", "claude"] = "claude"
+    """The agent."""
     claude_path: str = ""
+    """The agent's program: a path, or a name that is looked up in PATH; empty: `claude`."""
     output_threshold: Count = 0
+    """Characters above which an answer is sent to a channel as a file; 0: 1500."""
     idle_timeout: Nanoseconds = 10 * durations.MINUTE
+    """How long a session may be idle before it sleeps."""
     resume_session: bool = True
+    """Whether a session that slept remembers; false: it wakes empty."""
     rate_limit: RateLimit = RateLimit()
     base_dir: str = ""
     """Where llm-bridge's /clone puts checkouts; accepted, and of no use here."""
@@ -83,9 +100,13 @@ class Discord(_Section):
     """How to reach Discord."""
 
     bot_token: SecretStr = SecretStr("")
+    """Write `${DISCORD_BOT_TOKEN}` rather than the token itself."""
     application_id: str = ""
+    """Accepted, and of no use here."""
     public_key: str = ""
+    """Accepted, and of no use here."""
     test_channel_id: str = ""
+    """Accepted, and of no use here."""
 
 
 class Providers(_Section):
@@ -100,9 +121,13 @@ class Serve(_Section):
     allowed_roots: tuple[str, ...] = ()
     """Directories that every working_dir must lie in, links resolved; absent: anywhere."""
     environment: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")], ...] = ()
-    """Names, or prefixes that end in `*`, of the variables that reach the agent."""
+    """Names, or prefixes that end in `*`, of the variables that reach the agent; empty: the list
+    below."""
     log_format: Literal["text", "json"] = "text"
+    """Of the log on stderr; `--log-format` goes before it."""
     socket: str = ""
+    """Where to listen; `--socket` goes before it. Empty: `$XDG_RUNTIME_DIR/repobridge/serve.sock`,
+    or below the state directory where that variable is unset."""
 
 
 class File(_Section):
