@@ -27,10 +27,19 @@ from repobridge_runner.turn import Turn, make_title
 
 
 def handler_of(core: Core, agent: ClaudeAgent) -> base.Handler:
-    """Takes an agent's reports; only what people answer is waited for."""
+    """Takes an agent's reports; what people answer is waited for, and that a turn is written.
+
+    An agent asks its provider as soon as the hook of a prompt is answered: were the turn not in the
+    journal by then, a crash would put the message back into the queue, and it would run twice.
+    """
 
     async def handler(report: base.Report) -> base.Answer:
         core.hooks += 1
+        if isinstance(report, base.PromptTaken):
+            written = asyncio.Event()
+            await core.mailbox.put(Reported(report, agent, written=written))
+            await written.wait()
+            return None
         if not isinstance(report, base.PermissionWanted | base.QuestionsAsked):
             await core.mailbox.put(Reported(report, agent))
             return None

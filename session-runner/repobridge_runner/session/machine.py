@@ -218,12 +218,19 @@ class Session:
             case Closed():
                 await asking.closed(core, mail)
             case Reported():
-                if mail.agent is core.agent:
-                    await reporting.take(core, mail)
-                elif mail.asked is not None:
-                    mail.asked.cancel()
+                await self._reported(mail)
             case Do():
                 await _do(mail)
+
+    async def _reported(self, mail: Reported) -> None:
+        try:
+            if mail.agent is self._core.agent:
+                await reporting.take(self._core, mail)
+            elif mail.asked is not None:
+                mail.asked.cancel()
+        finally:
+            if mail.written is not None:
+                mail.written.set()
 
     async def _advance(self) -> None:
         """Starts the agent or pastes the next message, where that is due."""

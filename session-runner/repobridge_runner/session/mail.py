@@ -34,11 +34,15 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The agent reports; `asked` is where a request that comes of it is told."""
+    """The agent reports; `asked` is where a request that comes of it is told.
+
+    `written` is set when what comes of it stands in the journal, or never will.
+    """
 
     report: base.Report
     agent: ClaudeAgent
     asked: asyncio.Future[Pending] | None = None
+    written: asyncio.Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
