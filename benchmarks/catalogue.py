@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import drain, durable_appends
+from benchmarks import drain, durable_appends, first_delta, flood, memory, ready, replay, submit
 
-BENCHMARKS = (durable_appends.BENCHMARK, drain.BENCHMARK)
+BENCHMARKS = (
+    submit.BENCHMARK,
+    first_delta.BENCHMARK,
+    ready.BENCHMARK,
+    memory.BENCHMARK,
+    drain.BENCHMARK,
+    flood.BENCHMARK,
+    durable_appends.BENCHMARK,
+    replay.BENCHMARK,
+)

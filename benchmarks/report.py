@@ -74,6 +74,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _compared(row: Row) -> str:
+    if row.comparison is Comparison.NONE:
+        return ""
     text = row.compared_unit.show(row.compared)
     return f"+{text}" if row.comparison is Comparison.DIFFERENCE and row.compared >= 0 else text
 

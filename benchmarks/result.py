@@ -13,6 +13,8 @@ class Comparison(Enum):
 
     RATIO = "ratio"
     DIFFERENCE = "difference"
+    NONE = "none"
+    """The figure itself is what counts; the baseline stands beside it for scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Row:
 
         Pairs say nothing about a tail: the slow sample of one side has no partner on the other.
         """
+        if self.comparison is Comparison.NONE:
+            return self.figure
         if self.quantile == 0.5:
             return self._by_pair().p50
         if self.comparison is Comparison.RATIO:
