@@ -45,8 +45,8 @@ async def start_agent(core: Core, *, resume_turn: bool = False, reason: str = ""
         core.row = replace(core.row, working_dir=str(place.path), branch=place.branch)
         agent = core.around.new_agent(core.conversation_id)
         await agent.start(await _start(core, resume_turn), asking.handler_of(core, agent))
-    except (AgentStartFailed, LaunchFailed, Refusal) as error:
-        await _start_failed(core, error)
+    except Exception as error:
+        await _start_failed(core, _failure(error))
         return False
     core.agent = agent
     core.has_draft = False
@@ -122,6 +122,17 @@ async def _start(core: Core, resume_turn: bool) -> base.Start:
         resume_turn=resume_turn,
         fork_of=fork_of,
     )
+
+
+def _failure(error: Exception) -> AgentStartFailed | LaunchFailed | Refusal:
+    """Whatever keeps an agent from starting is told; nobody waits for it in silence."""
+    if isinstance(error, AgentStartFailed | LaunchFailed | Refusal):
+        return error
+    if isinstance(error, OSError):
+        return AgentStartFailed("StartFailed", f"The agent could not be started: {error}.")
+    _log.error("agent start broke", cause=error)
+    sentence = f"The agent could not be started ({type(error).__name__}); the log says more."
+    return AgentStartFailed("InternalError", sentence)
 
 
 async def _start_failed(core: Core, error: AgentStartFailed | LaunchFailed | Refusal) -> None:
