@@ -60,6 +60,8 @@ def run(*, name: str, conversation: str, read_only: bool, socket: str) -> int:
 async def _attach(name: str, conversation_id: str, *, read_only: bool, socket: str) -> int:
     async with connected(socket) as client:
         await known(client, name)
+        async for progress in client.wake(name):
+            print(progress, file=sys.stderr)
         how = "watching" if read_only else "attached to"
         print(f"{how} {name} · detach with Ctrl-\\ or Ctrl-P Ctrl-Q", file=sys.stderr)
         stub = SessionServiceStub(await client.channel(name))

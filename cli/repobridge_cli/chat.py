@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
@@ -30,8 +31,10 @@ def run(*, name: str, message: str | None, conversation: str, socket: str) -> in
         if message is not None:
             text = sys.stdin.read() if message == "-" else message
             from_stdin = message == "-"
-            return asyncio.run(_ask(name, conversation, socket, text, from_stdin=from_stdin))
-        return asyncio.run(_chat(name, conversation, socket))
+            return asyncio.run(
+                _ending(_ask(name, conversation, socket, text, from_stdin=from_stdin))
+            )
+        return asyncio.run(_ending(_chat(name, conversation, socket)))
     except (NotServing, Refusal) as error:
         # A wake that failed has been told already, as everybody is told who follows.
         if not isinstance(error, Refusal):
@@ -41,6 +44,25 @@ def run(*, name: str, message: str | None, conversation: str, socket: str) -> in
         return UNREACHED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+async def _ending(work: Coroutine[None, None, int]) -> int:
+    """Ends in order at SIGTERM and SIGHUP: a terminal is given back as it was."""
+    task = asyncio.ensure_future(work)
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if received:
+            return 128 + received[0]
+        raise
 
 
 async def _chat(name: str, conversation_id: str, socket: str) -> int:

@@ -57,6 +57,20 @@ class LocalClient:
             raise self._translated(error) from error
         return [bridge.name for bridge in response.bridges]
 
+    async def wake(self, name: str) -> AsyncIterator[str]:
+        """Wakes a bridge, telling how that goes; raises NotServing where it fails."""
+        call = self._stub.Wake(pb.WakeRequest(name=name))
+        try:
+            async for progress in call:
+                if progress.phase == pb.BRIDGE_PHASE_FAILED:
+                    raise NotServing(progress.detail)
+                if progress.phase == pb.BRIDGE_PHASE_WAKING:
+                    yield f"waking {name} …"
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+        finally:
+            call.cancel()
+
     async def submit(
         self, name: str, conversation_id: str, *, message_id: str, text: str, author: Actor
     ) -> Routed:

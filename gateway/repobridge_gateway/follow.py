@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from repobridge.errors import Refusal
-from repobridge.session.events import Cursor, Event
+from repobridge.session.events import Cursor, Event, TurnOpened, TurnOrigin
 from repobridge_gateway.fleet.bridge import LocalBridge, RunnerLink
 from repobridge_gateway.fleet.progress import corrected_cursor
 from repobridge_gateway.notices import GatewayNotice
+from repobridge_gateway.session_values import SessionInfo
 
 _BUFFER = 64
 _RETRY_SECONDS = 0.2
@@ -29,7 +31,8 @@ async def follow(
 ) -> AsyncIterator[Item]:
     """Everything about a conversation after a cursor, or from now on; ends when `serve` does.
 
-    From now on, what still waits for an answer is told first, though it was asked before. Raises a
+    From now on, what is still open is told first, though it began before: the running turn (as a
+    TurnOpened of sequence 0) and the requests that wait. Raises a
     Refusal where the cursor that was given is not one of the runner's log. Who reads slowly holds
     up only themselves.
     """
@@ -111,7 +114,7 @@ class _Follower:
             newest = Cursor(activity.log_id, activity.last_sequence)
             self._live_at = newest.sequence
             if self._cursor is None:
-                await self._tell_open_requests(link, newest)
+                await self._tell_what_is_open(link, newest)
                 self._cursor = newest
         if self._cursor.sequence >= self._live_at:
             await self._say_live()
@@ -123,9 +126,13 @@ class _Follower:
             if event.sequence >= self._live_at:
                 await self._say_live()
 
-    async def _tell_open_requests(self, link: RunnerLink, newest: Cursor) -> None:
+    async def _tell_what_is_open(self, link: RunnerLink, newest: Cursor) -> None:
         session = (await link.client.sessions()).of(self._conversation)
-        for request in session.open_requests if session else ():
+        if session is None:
+            return
+        if session.turn_id:
+            await self._out.put(_running_turn(session))
+        for request in session.open_requests:
             # One that was asked after `newest` will come with the stream.
             if 0 < request.sequence <= newest.sequence:
                 before = Cursor(newest.log_id, request.sequence - 1)
@@ -137,3 +144,14 @@ class _Follower:
         if not self._is_live:
             self._is_live = True
             await self._out.put(Live())
+
+
+def _running_turn(session: SessionInfo) -> Event:
+    return Event(
+        TurnOpened(TurnOrigin.MESSAGE, model=session.model),
+        conversation_id=session.conversation_id,
+        session_id=session.session_id,
+        generation=session.generation,
+        turn_id=session.turn_id,
+        at=session.turn_started_at or time.time(),
+    )

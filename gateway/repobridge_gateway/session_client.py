@@ -41,8 +41,9 @@ LARGEST_MESSAGE_BYTES = 4 << 20
 CHANNEL_OPTIONS = (
     # A runner that just started is dialled again at once, not after gRPC's usual seconds.
     ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
     ("grpc.max_reconnect_backoff_ms", 200),
+    # How long one attempt may take: behind a tunnel a bridge may have to wake first.
+    ("grpc.min_reconnect_backoff_ms", 60_000),
     ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
     # A channel of its own: a pooled one could hand over a connection to a socket that is gone.
     ("grpc.use_local_subchannel_pool", 1),

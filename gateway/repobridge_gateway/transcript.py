@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -72,6 +73,8 @@ class Transcript:
         self._is_mine = is_mine
         """Whether this terminal sent a message, and so need not be told its text."""
         self._turns: dict[str, _Turn] = {}
+        self._over: deque[str] = deque(maxlen=100)
+        self._stray = _Turn()
         self._position: dict[str, int] = {}
         self._head = ""
 
@@ -156,6 +159,9 @@ class Transcript:
         return lines
 
     def _turn(self, event: ev.Event) -> _Turn:
+        # Words may come after their turn's end, and outside any turn: that opens none.
+        if not event.turn_id or event.turn_id in self._over:
+            return self._stray
         # A follower that came late has not seen the turn open.
         return self._turns.setdefault(event.turn_id, _Turn())
 
@@ -173,6 +179,7 @@ class Transcript:
 
     def _ended(self, event: ev.Event, body: ev.TurnEnded) -> list[Line]:
         turn = self._turns.pop(event.turn_id, _Turn())
+        self._over.append(event.turn_id)
         lines = [Line(printable(text)) for text in turn.partial.values()]
         spoken = "\n".join([*turn.spoken, *turn.partial.values()])
         if _squeezed(body.final_markdown) not in _squeezed(spoken):

@@ -91,7 +91,8 @@ class LocalServiceServicer:
 
     def Follow(self, request, context):
         """Follows a bridge across its sleeps: the runner's events, and the
-        gateway's own notices between them.
+        gateway's own notices between them. From now on, what is open comes first:
+        the running turn (a TurnOpened of sequence 0) and the requests that wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

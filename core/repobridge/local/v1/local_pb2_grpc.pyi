@@ -48,7 +48,8 @@ class LocalServiceStub:
     """
     Follow: _grpc.UnaryStreamMultiCallable[_local_pb2.FollowRequest, _local_pb2.FollowEvent]
     """Follows a bridge across its sleeps: the runner's events, and the
-    gateway's own notices between them.
+    gateway's own notices between them. From now on, what is open comes first:
+    the running turn (a TurnOpened of sequence 0) and the requests that wait.
     """
     Dial: _grpc.StreamStreamMultiCallable[_local_pb2.DialRequest, _local_pb2.DialResponse]
     """A tunnel of bytes to the bridge's runner, which speaks
@@ -72,7 +73,8 @@ class LocalServiceAsyncStub(LocalServiceStub):
     """
     Follow: _aio.UnaryStreamMultiCallable[_local_pb2.FollowRequest, _local_pb2.FollowEvent]  # type: ignore[assignment]
     """Follows a bridge across its sleeps: the runner's events, and the
-    gateway's own notices between them.
+    gateway's own notices between them. From now on, what is open comes first:
+    the running turn (a TurnOpened of sequence 0) and the requests that wait.
     """
     Dial: _aio.StreamStreamMultiCallable[_local_pb2.DialRequest, _local_pb2.DialResponse]  # type: ignore[assignment]
     """A tunnel of bytes to the bridge's runner, which speaks
@@ -117,7 +119,8 @@ class LocalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_local_pb2.FollowEvent], _abc.AsyncIterator[_local_pb2.FollowEvent]]:
         """Follows a bridge across its sleeps: the runner's events, and the
-        gateway's own notices between them.
+        gateway's own notices between them. From now on, what is open comes first:
+        the running turn (a TurnOpened of sequence 0) and the requests that wait.
         """
 
     @_abc_1.abstractmethod
