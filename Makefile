@@ -4,7 +4,7 @@ PY := .venv/bin/python
 CACHE := $(or $(REPOBRIDGE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/repobridge)
 PYTHON ?= python3
 
-.PHONY: help setup demo test test-long lint format bench proto clean
+.PHONY: help setup demo test test-long lint format bench proto docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -47,6 +47,9 @@ format: .venv/.synced ## Put the code into ruff's format
 
 proto: .venv/.synced ## Generate the stubs of the .proto files
 	scripts/generate-proto
+
+docs: .venv/.synced ## Write the generated parts of docs/
+	@$(PY) -m scripts.docs
 
 bench: setup ## The benchmarks, each as a ratio or difference to a baseline in the same run
 	$(PY) -m benchmarks

@@ -1,0 +1,1 @@
+"""`make docs`: the parts of docs/ that the code itself says."""
