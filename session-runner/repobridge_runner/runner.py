@@ -10,6 +10,7 @@ import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from repobridge import names
@@ -247,12 +248,14 @@ class Runner:
 
     def new_agent(self, conversation_id: str) -> ClaudeAgent:
         """An agent that is not started yet."""
+        git_environment = self._workspace.git_environment()
+        given = {**git_environment, **self.settings.agent.environment}
         return ClaudeAgent(
-            self.settings.agent,
+            replace(self.settings.agent, environment=given),
             hooks=self.hooks,
             config_directory=self.config_directory(conversation_id),
             closed_directories=self._closed,
-            own_environment={**self._environment, **self._workspace.git_environment()},
+            own_environment=self._environment,
             held_seconds=int(self.settings.request_expiry_seconds) + 600,
             clock=time.monotonic,
             oom=self.oom,

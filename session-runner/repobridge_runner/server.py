@@ -158,7 +158,7 @@ class SessionServer(SessionServiceServicer):
             actor=codec.from_pb(Actor, request.actor),
             scope=_enum(Scope, request.scope, Scope.ONCE),
             suggestion_id=request.suggestion_id,
-            reason=request.reason,
+            reason=self._runner.redactor.text(request.reason),
             answers=[(a.question_id, tuple(a.options), a.other) for a in request.answers],
             input_sha256=request.input_sha256,
         )
@@ -179,7 +179,8 @@ class SessionServer(SessionServiceServicer):
             case "clear":
                 changed = await session.clear()
             case "stop":
-                changed = await session.stop(request.stop.reason or "Stopped")
+                reason = self._runner.redactor.text(request.stop.reason)
+                changed = await session.stop(reason or "Stopped")
             case "set_model":
                 changed = await session.set_model(checks.model(request.set_model.model))
             case "set_mode":

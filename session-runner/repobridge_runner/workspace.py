@@ -144,9 +144,11 @@ class Workspace:
 
     def git_environment(self) -> dict[str, str]:
         """The variables with which the agent's own git reaches the repository as ours does."""
+        # The agent looks at the checkout as soon as it starts, and nobody approved this program.
+        pairs = [("core.fsmonitor", "false")]
         if not self._settings.repository_url:
-            return {}
-        pairs = [*self._credentials.config, *self._trusted()]
+            return configuration(pairs)
+        pairs += [*self._credentials.config, *self._trusted()]
         return {
             "GIT_TERMINAL_PROMPT": "0",
             **configuration(pairs),

@@ -324,7 +324,11 @@ async def test_local_mode_leaves_nothing_in_the_checkout(origin: Path, tmp_path:
     work = workspace(tmp_path, directory=origin)
     assert await work.prepare(unheard) == Prepared()
     assert work.directory == origin
-    assert work.git_environment() == {}
+    assert work.git_environment() == {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.fsmonitor",
+        "GIT_CONFIG_VALUE_0": "false",
+    }
     assert sorted(path.relative_to(origin) for path in origin.rglob("*")) == before
     assert json.loads((tmp_path / "state/workspace.json").read_text()) == {
         "bridge_uid": BRIDGE,
