@@ -35,11 +35,12 @@ test: setup ## Every test, one case of each long sweep
 test-long: setup ## Every test, the long sweeps whole
 	$(PY) -m pytest
 
-lint: .venv/.synced ## ruff, mypy --strict, import contracts
+lint: .venv/.synced ## ruff, mypy --strict, import contracts, and that uv.lock is current
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/uv lock --check --offline --quiet
 
 format: .venv/.synced ## Put the code into ruff's format
 	$(PY) -m ruff check --fix-only --quiet .
