@@ -35,8 +35,8 @@ _HINTS = """
   It asks before it runs a command: answer y, or n with a reason.
   Ctrl-C interrupts, Ctrl-D leaves, /help tells the rest.
 
-  The same session from another terminal, at the same time:
-    .venv/bin/repobridge attach {name} --socket {socket}
+  Its live screen, from another terminal, while this goes on:
+  .venv/bin/repobridge attach {name} --socket {socket}
 """
 
 
@@ -105,10 +105,7 @@ async def _prepare(stage: Stage, tell: Teller, environment: Mapping[str, str]) -
         tell.done("ANTHROPIC_API_KEY is set: the real model answers")
     else:
         await stage.imitate_the_model()
-        tell.note(
-            "ANTHROPIC_API_KEY is not set: an imitation of the API answers, "
-            "through the real Claude CLI"
-        )
+        tell.note("ANTHROPIC_API_KEY is not set: an imitation answers, through the real CLI")
     began = time.monotonic()
     await stage.serve(claude)
     tell.done("repobridge serve is up", began)
@@ -116,7 +113,7 @@ async def _prepare(stage: Stage, tell: Teller, environment: Mapping[str, str]) -
 
 async def _chat(stage: Stage) -> int:
     """`repobridge chat` in this terminal: beside `serve`, which refuses what it started itself."""
-    arguments = ("-m", "repobridge_cli", "chat", NAME)
+    arguments = ("-m", "repobridge_cli", "chat", NAME, "--socket", str(stage.socket))
     with _terminal_given_back():
         chat = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, env=stage.environment

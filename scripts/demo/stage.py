@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from repobridge_gateway import places
 from scripts.demo.sample import NAME
 
 ROOT = Path(__file__).parent.parent.parent
@@ -36,6 +35,8 @@ repos:
     working_dir: {directory}
 defaults:
   claude_path: {claude}
+serve:
+  socket: {socket}
 """
 
 
@@ -121,7 +122,7 @@ class Stage:
     @property
     def socket(self) -> Path:
         """Where `serve` listens."""
-        return places.serve_socket(self.environment)
+        return self.directory / "serve.sock"
 
     async def imitate_the_model(self) -> None:
         """Starts the imitation of the API, and lets nothing lead to the real one."""
@@ -145,14 +146,9 @@ class Stage:
     async def serve(self, claude: Path) -> None:
         """Starts `repobridge serve` and waits until it listens."""
         config = self.directory / "demo.yaml"
-        config.write_text(
-            _CONFIG.format(
-                name=NAME,
-                directory=json.dumps(str(self.repository)),
-                claude=json.dumps(str(claude)),
-            ),
-            encoding="utf-8",
-        )
+        values = {"directory": self.repository, "claude": claude, "socket": self.socket}
+        written = {name: json.dumps(str(value)) for name, value in values.items()}
+        config.write_text(_CONFIG.format(name=NAME, **written), encoding="utf-8")
         (self.directory / "run").mkdir(mode=0o700)
         child = await Child.start(
             *("serve", "repobridge_cli", "serve", "--config", str(config), "--log-format", "json"),
@@ -218,7 +214,7 @@ def _message(line: str) -> str:
 async def staged(environment: Mapping[str, str]) -> AsyncIterator[Stage]:
     """A stage, which is cleared afterwards whatever happens."""
     with tempfile.TemporaryDirectory(
-        prefix="repobridge-demo-", dir=_base(), ignore_cleanup_errors=True
+        prefix="demo-", dir=_base(), ignore_cleanup_errors=True
     ) as directory:
         stage = Stage(Path(directory), environment)
         try:

@@ -66,8 +66,7 @@ def test_without_a_terminal_it_asks_one_question_and_approves_what_is_asked(
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, done.stderr.decode()) == (0, ""), done.stdout.decode()
     in_order = [
-        "  ! ANTHROPIC_API_KEY is not set: an imitation of the API answers, "
-        "through the real Claude CLI",
+        "  ! ANTHROPIC_API_KEY is not set: an imitation answers, through the real CLI",
         f"› {QUESTION}",
         f"? The agent asks for permission: Bash: {COMMAND}",
         f"    command: {COMMAND}",
