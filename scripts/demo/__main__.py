@@ -63,7 +63,7 @@ def main() -> None:
     """Runs the demo; exit code 0, or 1 with one sentence."""
     environment = dict(os.environ)
     try:
-        code = asyncio.run(_demo(environment, interactive=sys.stdin.isatty()))
+        code = asyncio.run(_demo(environment, interactive=os.isatty(0)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         code = _INTERRUPTED
     except (DemoError, RepoBridgeError) as error:
