@@ -127,7 +127,8 @@ async def test_a_runner_killed_in_mid_turn_starts_again_and_accounts_for_the_tur
     assert not any(map(lives, agents))
     # It goes on, or it is told to be lost; never is it silently dropped.
     assert (ran.code, ran.out) == (0, "one two\n") or (ran.code, "lost:" in ran.err) == (1, True)
-    assert (await serve.chat("-m", "and then?")).code == 0
+    after = await serve.chat("-m", "and then?")
+    assert after.code == 0, after.err
 
 
 async def test_a_serve_that_was_killed_is_followed_by_one_that_takes_over(
