@@ -44,6 +44,10 @@ class PromptWatch:
         while (left := self._last_output + seconds - self._clock()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left)
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether there was no output for so long."""
+        return self._clock() >= self._last_output + seconds
+
     def expect_output(self) -> None:
         """Forgets the output so far, for `output`."""
         self._output.clear()

@@ -35,9 +35,10 @@ from repobridge_runner.terminal import ExitStatus, Terminal, WindowSize
 
 _SIZE = WindowSize(columns=100, rows=40)
 _QUIET_SECONDS = 0.5
-_ECHO_SECONDS = 0.1
-_SMALL_PASTE_BYTES = 200
-_BIG_PASTE_QUIET_SECONDS = 0.05
+_ECHO_SECONDS = 2.0
+_SETTLE_SECONDS = 0.5
+_STILL_SECONDS = 0.1
+_RESTLESS_QUIET_SECONDS = 0.05
 
 
 class AgentStartFailed(RepoBridgeError):
@@ -171,19 +172,33 @@ class ClaudeAgent:
     async def submit(self, prompt: str) -> None:
         """Pastes a canonical prompt and presses Enter; `PromptTaken` confirms it."""
         data = inputs.paste(prompt)
-        self._watch.expect_output()
+        is_still = self._watch.is_quiet(_STILL_SECONDS)
         await self.terminal.write_all(data)
         await self.terminal.drain()
-        # Enter right behind the paste is taken as a part of it where the paste is not read in one
-        # go. The box repaints when it is.
+        # Enter right behind the paste may be taken as a part of it. The CLI paints nothing of a
+        # paste until it has read its end: so the first output from here on says that it has.
+        self._watch.expect_output()
+        await self._painted()
+        if not is_still:
+            # It was painting before: that output may have been of the turn that just ended.
+            await self._settled()
+        self.press_enter()
+
+    async def _painted(self) -> None:
+        output = asyncio.ensure_future(self._watch.output())
         try:
-            async with asyncio.timeout(_ECHO_SECONDS):
-                await self._watch.output()
+            await asyncio.wait(
+                {output, self._end}, timeout=_ECHO_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            output.cancel()
+
+    async def _settled(self) -> None:
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await self._watch.quiet(_RESTLESS_QUIET_SECONDS)
         except TimeoutError:
             pass
-        if len(data) > _SMALL_PASTE_BYTES:
-            await self._watch.quiet(_BIG_PASTE_QUIET_SECONDS)
-        self.press_enter()
 
     def press_enter(self) -> None:
         """Presses Enter."""
