@@ -32,7 +32,7 @@ from repobridge_runner.settings import AgentSettings
 
 QUIET_SECONDS = 0.5
 """How long the runner, too, waits for silence behind the painted prompt."""
-_ECHO_SECONDS = 0.1
+_ECHO_SECONDS = 2.0
 _READ_BYTES = 1 << 16
 _PATIENCE_SECONDS = 60.0
 _HELD_SECONDS = 600
