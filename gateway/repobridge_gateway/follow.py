@@ -103,12 +103,15 @@ class _Follower:
         await self._out.put(None)
 
     async def _asleep(self) -> None:
-        """Nothing can be read now, and nothing can have happened that was not seen."""
+        """Nothing can be read now; what is stored after the cursor comes with the next wake."""
+        newest = self._bridge.progress.cursor
         if self._cursor is None:
-            self._cursor = self._bridge.progress.cursor
-        await self._say_live()
+            self._cursor = newest
+        if not self._given or self._cursor == newest:
+            await self._say_live()
 
     async def _read(self, link: RunnerLink) -> None:
+        accepted = not self._given
         if self._cursor is None or self._live_at is None:
             activity = await link.client.activity()
             newest = Cursor(activity.log_id, activity.last_sequence)
@@ -116,7 +119,9 @@ class _Follower:
             if self._cursor is None:
                 await self._tell_what_is_open(link, newest)
                 self._cursor = newest
-        if self._cursor.sequence >= self._live_at:
+            # A cursor that the log will refuse is not told to be live first.
+            accepted |= self._cursor in {newest, Cursor("", newest.sequence)}
+        if accepted and self._cursor.sequence >= self._live_at:
             await self._say_live()
         async for event in link.client.subscribe(self._cursor):
             self._given = False

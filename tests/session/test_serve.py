@@ -131,6 +131,38 @@ async def test_a_runner_killed_in_mid_turn_starts_again_and_accounts_for_the_tur
     assert after.code == 0, after.err
 
 
+async def test_a_runner_that_keeps_crashing_is_left_alone_until_the_next_message(
+    serve: LiveServe, anthropic_api: FakeAnthropic
+) -> None:
+    gate = Gate()
+    anthropic_api.script(lambda _: Text([gate, "at last"]))
+    async with serve.terminal("chat", "demo") as terminal:
+        await terminal.shows("leaves")
+        terminal.type("hello\r")
+        for crash in range(1, 6):
+            await terminal.shows("demo is awake.", times=crash)
+            terminal.type("and again\r")  # so that there is work to start it for
+            await serve.logged("started llm session", times=crash)
+            os.kill(serve.runner_pid(), signal.SIGKILL)
+            await serve.logged("runner crashed", times=crash)
+        await terminal.shows("crashed 5 times in a row (signal 9). The next message tries again.")
+        await gate.open()
+        terminal.type("once more\r")
+        await terminal.shows("at last")
+
+
+async def test_messages_to_a_sleeping_bridge_keep_their_order(
+    serve: LiveServe, anthropic_api: FakeAnthropic
+) -> None:
+    async with serve.terminal("chat", "demo") as terminal:
+        await terminal.shows("leaves")
+        for number in range(5):
+            terminal.type(f"message {number}\r")
+        await terminal.shows("  done", times=5)
+    said = [request.last_user_text.splitlines()[-1] for request in anthropic_api.requests]
+    assert said == [f"message {number}" for number in range(5)]
+
+
 async def test_a_serve_that_was_killed_is_followed_by_one_that_takes_over(
     tmp_path: Path, repository: Path, claude_path: Path, anthropic_api: FakeAnthropic
 ) -> None:

@@ -93,6 +93,8 @@ class LocalServiceServicer:
         """Follows a bridge across its sleeps: the runner's events, and the
         gateway's own notices between them. From now on, what is open comes first:
         the running turn (a TurnOpened of sequence 0) and the requests that wait.
+        What a sleeping bridge has stored after a cursor comes when it wakes.
+        NOT_FOUND UNKNOWN_BRIDGE; the runner's refusals of the cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,6 +50,8 @@ class LocalServiceStub:
     """Follows a bridge across its sleeps: the runner's events, and the
     gateway's own notices between them. From now on, what is open comes first:
     the running turn (a TurnOpened of sequence 0) and the requests that wait.
+    What a sleeping bridge has stored after a cursor comes when it wakes.
+      NOT_FOUND UNKNOWN_BRIDGE; the runner's refusals of the cursor.
     """
     Dial: _grpc.StreamStreamMultiCallable[_local_pb2.DialRequest, _local_pb2.DialResponse]
     """A tunnel of bytes to the bridge's runner, which speaks
@@ -75,6 +77,8 @@ class LocalServiceAsyncStub(LocalServiceStub):
     """Follows a bridge across its sleeps: the runner's events, and the
     gateway's own notices between them. From now on, what is open comes first:
     the running turn (a TurnOpened of sequence 0) and the requests that wait.
+    What a sleeping bridge has stored after a cursor comes when it wakes.
+      NOT_FOUND UNKNOWN_BRIDGE; the runner's refusals of the cursor.
     """
     Dial: _aio.StreamStreamMultiCallable[_local_pb2.DialRequest, _local_pb2.DialResponse]  # type: ignore[assignment]
     """A tunnel of bytes to the bridge's runner, which speaks
@@ -121,6 +125,8 @@ class LocalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Follows a bridge across its sleeps: the runner's events, and the
         gateway's own notices between them. From now on, what is open comes first:
         the running turn (a TurnOpened of sequence 0) and the requests that wait.
+        What a sleeping bridge has stored after a cursor comes when it wakes.
+          NOT_FOUND UNKNOWN_BRIDGE; the runner's refusals of the cursor.
         """
 
     @_abc_1.abstractmethod
