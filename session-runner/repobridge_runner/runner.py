@@ -337,7 +337,7 @@ class Runner:
     def touched(self) -> None:
         """Something ended that others may have waited for."""
         for session in self.sessions.values():
-            if session.queued:
+            if session.queued or session.turn is not None:
                 session.look()
 
     def hold(self, drain_id: str, *, seconds: float, granted: bool) -> None:

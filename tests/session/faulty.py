@@ -18,6 +18,7 @@ import psutil
 
 from repobridge.session.events import Event, TurnEnded
 from repobridge_runner.settings import AgentSettings, RunnerSettings
+from repobridge_runner.tree import TREE_VARIABLE
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner
 
@@ -123,9 +124,16 @@ def agent_of(runner: LiveRunner) -> psutil.Process:
 
 
 def agents_of(runner: LiveRunner) -> list[psutil.Process]:
-    """The agent processes of a runner: they lead sessions of their own."""
+    """The agent processes of a runner: the launcher marks them."""
     children = psutil.Process(runner.process.pid).children()
-    return [child for child in children if os.getsid(child.pid) == child.pid]
+    return [child for child in children if _is_agent(child)]
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    try:
+        return TREE_VARIABLE in process.environ()
+    except psutil.Error:
+        return False  # it is gone, or was never anything but a zombie
 
 
 def kill_agent(runner: LiveRunner) -> None:

@@ -116,6 +116,11 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnContinued:
+    """The agent took up the turn that its last end cut."""
+
+
+@dataclass(frozen=True, slots=True)
 class CommandDone:
     """One of the agent's own commands ended, with what it printed."""
 
@@ -152,6 +157,7 @@ Report = (
     | Compacting
     | Compacted
     | Interrupted
+    | TurnContinued
     | CommandDone
     | UsageSeen
     | AgentExited

@@ -21,12 +21,17 @@ from repobridge_runner.agents.base import (
     Handler,
     Permission,
     PermissionWanted,
-    PromptTaken,
     QuestionsAsked,
     Start,
 )
 from repobridge_runner.agents.status import StatusReader
-from repobridge_runner.agents.transcript import TranscriptReader, size, transcript_path
+from repobridge_runner.agents.transcript import (
+    TranscriptReader,
+    holds_conversation,
+    size,
+    transcript_path,
+    was_continued,
+)
 from repobridge_runner.hooks import HookServer
 from repobridge_runner.oom import OomCounter
 from repobridge_runner.screen import PromptWatch, last_lines, prompt_is_empty
@@ -35,6 +40,7 @@ from repobridge_runner.terminal import ExitStatus, Terminal, WindowSize
 
 _SIZE = WindowSize(columns=100, rows=40)
 _QUIET_SECONDS = 0.5
+_LOOK_SECONDS = 0.05
 _ECHO_SECONDS = 2.0
 _SETTLE_SECONDS = 0.5
 _STILL_SECONDS = 0.1
@@ -74,7 +80,7 @@ class ClaudeAgent:
         self._clock = clock
         self._oom = oom
         self._watch = PromptWatch(clock=clock)
-        self._taken = asyncio.Event()
+        self._reported = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.size = _SIZE
         self.terminal: Terminal
@@ -117,13 +123,18 @@ class ClaudeAgent:
         claude_launch.seed_configuration(
             self._config_directory, directory=start.directory, environment=environment
         )
+        remembers = holds_conversation(path)
+        if not remembers:
+            # Left by a process that was killed before it wrote its first prompt down: there is
+            # nothing to resume in it, and it keeps a new session from having its id.
+            path.unlink(missing_ok=True)
         self.transcript = TranscriptReader(path, size(path))
         self.status.forget()
         arguments = claude_launch.make_arguments(
             self._settings.executable,
             start,
             endpoint=self._endpoint,
-            has_transcript=path.exists(),
+            has_transcript=remembers,
             allowed_tools=self._settings.allowed_tools,
             held_seconds=self._held_seconds,
         )
@@ -139,7 +150,7 @@ class ClaudeAgent:
     async def _until_ready(self, start: Start) -> None:
         signs = [asyncio.ensure_future(self._watch.ready(quiet_seconds=_QUIET_SECONDS))]
         if start.resume_turn:
-            signs.append(asyncio.ensure_future(self._wait_taken()))
+            signs.append(asyncio.ensure_future(self._going_on()))
         try:
             done, _ = await asyncio.wait(
                 {*signs, self._end},
@@ -158,8 +169,13 @@ class ClaudeAgent:
                 "AgentStartTimeout", self._why(f"did not reach its prompt within {seconds}")
             )
 
-    async def _wait_taken(self) -> None:
-        await self._taken.wait()
+    async def _going_on(self) -> None:
+        """Returns when the cut turn was taken up: then the screen is never quiet."""
+        path, offset = self.transcript.path, self.transcript.offset
+        while not self._reported.is_set() and not was_continued(  # noqa: ASYNC110 - a file
+            path, offset=offset
+        ):
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _why(self, what: str) -> str:
         shown = last_lines(self.recent_output(), self.size)
@@ -242,8 +258,7 @@ class ClaudeAgent:
         report = claude_hooks.read_hook(payload)
         if report is None:
             return {}
-        if isinstance(report, PromptTaken):
-            self._taken.set()
+        self._reported.set()
         answer = await self._handler(report)
         if isinstance(report, PermissionWanted) and isinstance(answer, Permission):
             return claude_hooks.write_permission(answer)

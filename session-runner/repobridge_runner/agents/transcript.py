@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from repobridge_runner.agents.base import CommandDone, Interrupted, UsageSeen
+from repobridge_runner.agents.base import CommandDone, Interrupted, TurnContinued, UsageSeen
 
 _INTERRUPTED = "[Request interrupted by user"
+_CONTINUED = "Continue from where you left off."
+_FINAL_REASONS = ("end_turn", "stop_sequence", "max_tokens", "refusal")
 _STDOUT = re.compile(r"<local-command-stdout>(.*?)(?:</local-command-stdout>|\Z)", re.S)
 _STDERR = re.compile(r"<local-command-stderr>(.*?)(?:</local-command-stderr>|\Z)", re.S)
 _STYLE = re.compile("\x1b\\[[0-9;]*m")
-Seen = UsageSeen | Interrupted | CommandDone
+Seen = UsageSeen | Interrupted | TurnContinued | CommandDone
 
 
 def transcript_path(config_directory: Path, directory: Path, session_id: str) -> Path:
@@ -33,8 +35,9 @@ class CutTurn:
     """What the transcript says of a turn that a crash cut."""
 
     prompt_stands: bool
-    finished: bool
-    text: str
+    finished: bool = False
+    interrupted: bool = False
+    text: str = ""
 
 
 class TranscriptReader:
@@ -68,6 +71,8 @@ class TranscriptReader:
         text = entry_text(entry)
         if entry.get("type") == "user" and text.startswith(_INTERRUPTED):
             yield Interrupted()
+        elif _is_continuation(entry):
+            yield TurnContinued()
         elif "<local-command-stdout>" in text or "<local-command-stderr>" in text:
             found = _STDOUT.search(text) or _STDERR.search(text)
             yield CommandDone(_STYLE.sub("", found.group(1)).strip() if found else "")
@@ -100,27 +105,54 @@ class TranscriptReader:
 
 
 def judge(path: Path, *, offset: int, prompt: str) -> CutTurn:
-    """Whether a prompt stands in the transcript after an offset, and whether its turn finished."""
+    """Whether a prompt stands in the transcript after an offset, and how its turn went on.
+
+    The end is read off the last answer's stop reason: the lines that tell it in words may be
+    written before the prompt's own.
+    """
+    turn = CutTurn(prompt_stands=False)
+    for entry in _entries_of(path, offset):
+        if entry.get("isSidechain") or entry.get("isMeta"):
+            continue
+        text = entry_text(entry)
+        if entry.get("type") == "user":
+            # A tool's result, too, begins the text anew: the final one comes after the last tool.
+            stands = turn.prompt_stands or text == prompt
+            turn = CutTurn(stands, interrupted=stands and text.startswith(_INTERRUPTED))
+        elif entry.get("type") == "assistant":
+            message = entry.get("message")
+            reason = message.get("stop_reason") if isinstance(message, dict) else None
+            stopped = reason in _FINAL_REASONS
+            turn = CutTurn(
+                turn.prompt_stands,
+                finished=turn.prompt_stands and stopped,
+                text=turn.text + text,
+            )
+    return replace(turn, text=turn.text.strip())
+
+
+def was_continued(path: Path, *, offset: int) -> bool:
+    """Whether the CLI took up a cut turn: it tells the model so, and no hook."""
+    return any(map(_is_continuation, _entries_of(path, offset)))
+
+
+def holds_conversation(path: Path) -> bool:
+    """Whether there is anything to resume: the CLI makes the file before the first prompt."""
+    return any(entry.get("type") in ("user", "assistant") for entry in _entries_of(path, 0))
+
+
+def _is_continuation(entry: Mapping[str, Any]) -> bool:
+    is_own = entry.get("type") == "user" and bool(entry.get("isMeta"))
+    return is_own and entry_text(entry) == _CONTINUED
+
+
+def _entries_of(path: Path, offset: int) -> Iterator[Mapping[str, Any]]:
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            lines = file.read().split(b"\n")
+            yield from _parsed(file)
     except FileNotFoundError:
-        return CutTurn(prompt_stands=False, finished=False, text="")
-    stands = finished = False
-    text = ""
-    for entry in _parsed(lines):
-        if entry.get("isSidechain") or entry.get("isMeta"):
-            continue
-        if entry.get("type") == "user" and entry_text(entry) == prompt:
-            stands, finished, text = True, False, ""
-        elif entry.get("type") == "user":
-            text = ""  # a tool's result: the final text comes after the last one
-        elif entry.get("type") == "assistant":
-            text += entry_text(entry)
-        elif entry.get("subtype") in ("turn_duration", "stop_hook_summary"):
-            finished = stands
-    return CutTurn(stands, finished, text.strip())
+        return
 
 
 def size(path: Path) -> int:
@@ -143,7 +175,7 @@ def entry_text(entry: Mapping[str, Any]) -> str:
     return "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
 
 
-def _parsed(lines: list[bytes]) -> Iterator[Mapping[str, Any]]:
+def _parsed(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
     for line in lines:
         try:
             entry = json.loads(line) if line.strip() else None

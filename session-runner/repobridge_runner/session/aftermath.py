@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from repobridge.session.events import (
+    InterruptCause,
     MessageChanged,
     MessageState,
     Notice,
@@ -35,7 +36,7 @@ from repobridge_runner.store import MessageRow, OpenTurn
 from repobridge_runner.terminal import ExitStatus
 from repobridge_runner.turn import Turn
 
-_RESUMED_SECONDS = 3.0
+_RESUMED_SECONDS = 10.0
 _log = Logger("repobridge.session")
 
 
@@ -63,7 +64,7 @@ async def agent_exited(core: Core, status: ExitStatus) -> None:
 
 
 async def resume_turn(core: Core, how: str) -> None:
-    """Goes on with the turn that a crash cut: once, and then tells that it is lost."""
+    """Has the turn that a crash cut go on, once; or tells how it ended, or that it is lost."""
     turn = core.turn
     assert turn is not None
     found = judge(
@@ -72,17 +73,26 @@ async def resume_turn(core: Core, how: str) -> None:
     if found.finished:
         await end_turn(core, TurnOutcome.COMPLETED, text=found.text)
         await core.enter(SessionState.EXITED, reason="Crashed", detail=how)
-    elif core.row.resume_attempts or not found.prompt_stands or turn.interrupt:
+    elif turn.interrupt or found.interrupted:
+        await end_turn(core, outcome_of(turn.interrupt or InterruptCause.USER))
+        await core.enter(SessionState.EXITED, reason="Crashed", detail=how)
+    elif core.row.resume_attempts or not found.prompt_stands:
         sentence = f"The agent's process ended ({how}) and the turn could not go on."
-        outcome = outcome_of(turn.interrupt) if turn.interrupt else TurnOutcome.LOST
-        await end_turn(core, outcome, error=TurnError("Crashed", sentence))
+        await end_turn(core, TurnOutcome.LOST, error=TurnError("Crashed", sentence))
         await core.enter(SessionState.EXITED, reason="Crashed", detail=how)
     else:
         turn.is_resuming = True
         core.row = replace(core.row, resume_attempts=core.row.resume_attempts + 1)
         await core.emit(Notice(Severity.WARNING, "AgentRestarted", {"reason": how}))
-        if await start_agent(core, resume_turn=True, reason="Crashed"):
-            core.mailbox.arm(_RESUMED_SECONDS, turn)
+
+
+async def go_on(core: Core, turn: Turn) -> None:
+    """Starts the agent of a turn that is to go on; as often as it takes to find room for it."""
+    if not turn.is_resuming or core.agent is not None:
+        return
+    if await start_agent(core, resume_turn=True, reason="Crashed"):
+        core.mailbox.arm(_RESUMED_SECONDS, turn)
+        core.mailbox.tick()
 
 
 async def not_resumed(core: Core) -> None:

@@ -235,7 +235,10 @@ class Session:
     async def _advance(self) -> None:
         """Starts the agent or pastes the next message, where that is due."""
         core = self._core
-        if core.is_stopping or core.turn or core.pasting:
+        if core.is_stopping or core.pasting:
+            return
+        if core.turn is not None:
+            await aftermath.go_on(core, core.turn)
             return
         if core.is_stale and core.agent is not None:
             core.is_stale = False

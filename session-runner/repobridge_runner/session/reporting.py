@@ -9,7 +9,6 @@ from repobridge.session.events import (
     Notice,
     Severity,
     TurnError,
-    TurnOpened,
     TurnOrigin,
     TurnOutcome,
 )
@@ -18,7 +17,7 @@ from repobridge_runner.session import aftermath, asking, watching
 from repobridge_runner.session.core import Core
 from repobridge_runner.session.mail import Reported
 from repobridge_runner.session.pasting import is_prompt
-from repobridge_runner.session.turns import end_turn, open_turn
+from repobridge_runner.session.turns import end_turn, goes_on, open_turn
 from repobridge_runner.turn import Turn
 
 
@@ -58,6 +57,8 @@ async def _turn_of(core: Core, prompt_id: str) -> Turn | None:
     """
     if core.has_ended(prompt_id):
         return None
+    if core.turn is not None:
+        await goes_on(core, core.turn)
     if core.turn is None and core.pasting is None and prompt_id:
         origin = TurnOrigin.CRON if core.session_crons else TurnOrigin.BACKGROUND
         await open_turn(core, origin, prompt_id=prompt_id)
@@ -76,12 +77,14 @@ async def _prompt_taken(core: Core, report: base.PromptTaken) -> None:
     turn = core.turn
     if core.has_ended(report.prompt_id):
         return
+    if turn is not None and turn.is_resuming:
+        turn.prompt_ids.add(report.prompt_id)
+        await goes_on(core, turn)
+        return
     if turn is not None and report.prompt_id in turn.prompt_ids:
         return  # the hook came twice
     core.has_draft = False
-    if turn is not None and turn.is_resuming:
-        await _goes_on(core, turn, report.prompt_id)
-    elif core.pasting and is_prompt(report.prompt, core.pasting.message.prompt):
+    if core.pasting and is_prompt(report.prompt, core.pasting.message.prompt):
         message = core.pasting.message
         if turn is not None:
             await end_turn(core, TurnOutcome.COMPLETED)
@@ -93,13 +96,6 @@ async def _prompt_taken(core: Core, report: base.PromptTaken) -> None:
     else:
         origin = _origin_of(report.prompt, crons=core.session_crons)
         await open_turn(core, origin, prompt_id=report.prompt_id, prompt=report.prompt)
-
-
-async def _goes_on(core: Core, turn: Turn, prompt_id: str) -> None:
-    turn.is_resuming = False
-    turn.prompt_ids.add(prompt_id)
-    core.mailbox.disarm()
-    await core.emit(TurnOpened(TurnOrigin.RESUME, turn.message_id, turn.actor, core.model))
 
 
 async def _stopped(core: Core, report: base.TurnStopped) -> None:

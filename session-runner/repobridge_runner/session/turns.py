@@ -126,6 +126,15 @@ async def end_turn(
         core.mailbox.arm(core.around.settings.confirm_seconds, core.pasting)
 
 
+async def goes_on(core: Core, turn: Turn) -> None:
+    """The agent took up the turn that a crash had cut."""
+    if not turn.is_resuming:
+        return
+    turn.is_resuming = False
+    core.mailbox.disarm()
+    await core.emit(TurnOpened(TurnOrigin.RESUME, turn.message_id, turn.actor, core.model))
+
+
 async def cancel_requests(core: Core, *, via: Via = Via.POLICY, note: str = "") -> None:
     """Ends every request that still waits."""
     for pending in tuple(core.requests.waiting.values()):

@@ -10,7 +10,7 @@ from repobridge_runner.agents import base
 from repobridge_runner.session.core import Core
 from repobridge_runner.session.mail import TICK_SECONDS
 from repobridge_runner.session.process import restart
-from repobridge_runner.session.turns import end_turn, open_turn, outcome_of
+from repobridge_runner.session.turns import end_turn, goes_on, open_turn, outcome_of
 from repobridge_runner.turn import Turn
 
 _USAGE_SECONDS = 0.25
@@ -83,6 +83,8 @@ async def _take(core: Core, seen: base.Report) -> None:
         turn.used(seen)
     elif isinstance(seen, base.Interrupted) and turn is not None:
         await end_turn(core, outcome_of(turn.interrupt or InterruptCause.USER))
+    elif isinstance(seen, base.TurnContinued) and turn is not None:
+        await goes_on(core, turn)
     elif isinstance(seen, base.CommandDone):
         await command_runs(core)
         if core.turn is not None and _is_command(core.turn):

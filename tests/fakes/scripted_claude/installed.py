@@ -67,7 +67,7 @@ class ScriptedClaude:
 def open_gate(path: Path) -> None:
     """Lets a `%gate` go on, now or when it comes there."""
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    os.write(descriptor, b".")
+    os.write(descriptor, b"\n" * 8)  # lines, for a shell's `read`
     # Kept open on purpose: what is in a FIFO goes with its last descriptor.
     _open.append(descriptor)
 

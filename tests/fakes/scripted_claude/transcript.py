@@ -46,7 +46,7 @@ class Transcript:
         """The prompt of a turn that never ended; empty when the last one did."""
         cut = ""
         for entry in self.entries():
-            if entry.get("type") == "user":
+            if entry.get("type") == "user" and not entry.get("isMeta"):
                 content = entry["message"]["content"]
                 cut = content if isinstance(content, str) else ""  # a list: it was interrupted
             elif entry.get("subtype") == "turn_duration":
@@ -56,6 +56,12 @@ class Transcript:
     def user(self, prompt: str) -> None:
         """A prompt was taken."""
         self._append({"type": "user", "message": {"role": "user", "content": prompt}})
+
+    def continued(self) -> None:
+        """The model is told to go on with the turn that was cut."""
+        content = [{"type": "text", "text": "Continue from where you left off."}]
+        entry = {"type": "user", "isMeta": True, "message": {"role": "user", "content": content}}
+        self._append(entry)
 
     def assistant(self, text: str) -> None:
         """The answer of one request, with what it used."""

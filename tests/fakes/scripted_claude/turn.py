@@ -84,8 +84,11 @@ class Turn:
         self._hooks.hang_up()
 
     def _work(self, prompt: str, *, goes_on: bool) -> None:
-        self._post("UserPromptSubmit", prompt=prompt)
-        if not goes_on:
+        if goes_on:
+            self._prompt_id = ""  # as with the real one, no hook tells of it
+            self._transcript.continued()
+        else:
+            self._post("UserPromptSubmit", prompt=prompt)
             self._transcript.user(prompt)
         self._script.record("prompt", prompt=prompt, goes_on=goes_on)
         steps = [line[1:] for line in prompt.splitlines() if line.startswith("%")]
@@ -257,7 +260,8 @@ class Turn:
     def _post(self, event: str, **fields: Any) -> dict[str, Any]:
         self._check()
         try:
-            answer = self._hooks.post(event, prompt_id=self._prompt_id, **fields)
+            known = {"prompt_id": self._prompt_id} if self._prompt_id else {}
+            answer = self._hooks.post(event, **known, **fields)
         except HungUp:
             time.sleep(_NOTICE_SECONDS)
             answer = {}  # the CLI goes on when a hook can't be reached
