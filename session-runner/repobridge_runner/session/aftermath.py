@@ -36,7 +36,7 @@ from repobridge_runner.store import MessageRow, OpenTurn
 from repobridge_runner.terminal import ExitStatus
 from repobridge_runner.turn import Turn
 
-_RESUMED_SECONDS = 10.0
+_RESUMED_SECONDS = 3.0
 _log = Logger("repobridge.session")
 
 
@@ -87,11 +87,15 @@ async def resume_turn(core: Core, how: str) -> None:
 
 
 async def go_on(core: Core, turn: Turn) -> None:
-    """Starts the agent of a turn that is to go on; as often as it takes to find room for it."""
-    if not turn.is_resuming or core.agent is not None:
+    """Starts the agent of a turn that is to go on, as often as it takes to find room for it.
+
+    Then the transcript is watched, which alone may tell that the turn was taken up.
+    """
+    if not turn.is_resuming:
         return
-    if await start_agent(core, resume_turn=True, reason="Crashed"):
+    if core.agent is None and await start_agent(core, resume_turn=True, reason="Crashed"):
         core.mailbox.arm(_RESUMED_SECONDS, turn)
+    if core.agent is not None:
         core.mailbox.tick()
 
 

@@ -92,7 +92,8 @@ class Core:
         """Takes an ended turn out of the way; what still comes of it is ignored."""
         turn.closed.set()
         self.turn = None
-        self._ended_prompts = [*self._ended_prompts, *turn.prompt_ids][-_REMEMBERED:]
+        ended = turn.prompt_ids - {""}  # a turn that goes on after a crash has no prompt id
+        self._ended_prompts = [*self._ended_prompts, *ended][-_REMEMBERED:]
         self._ended_blocks = [*self._ended_blocks, *turn.block_ids][-_REMEMBERED:]
 
     def next_generation(self) -> None:
