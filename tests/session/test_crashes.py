@@ -224,6 +224,7 @@ async def test_a_session_that_crashes_at_its_prompt_remembers(
     runner: LiveRunner, anthropic_api: FakeAnthropic, crash: Crash
 ) -> None:
     await runner.turn("my colour is blue")
+    await written(runner, "my colour is blue")
     seen = len(runner.events)
     await crash(runner)
     if crash is crash_of_the_agent:

@@ -13,7 +13,7 @@ from repobridge_runner.session.process import restart
 from repobridge_runner.session.turns import end_turn, goes_on, open_turn, outcome_of
 from repobridge_runner.turn import Turn
 
-_USAGE_SECONDS = 0.25
+_USAGE_SECONDS = 0.75
 _UNMARKED_SECONDS = 0.4
 
 
