@@ -78,7 +78,7 @@ async def _type(
             if request.WhichOneof("part") == "resize":
                 _resize(agent, request.resize)
             elif request.input and not read_only:
-                session.note_typed()
+                session.note_typed(request.input)
                 agent.terminal.write(request.input)
     except (TerminalClosed, TerminalFull):
         return

@@ -144,7 +144,8 @@ class Requests:
         resolved = RequestResolved(pending.request_id, outcome, via, note=note)
         if isinstance(pending.body, QuestionAsked):
             return await self._resolve(pending, resolved, Answers(None, note))
-        return await self._resolve(pending, resolved, Permission(allow=False, message=note))
+        allow = outcome is RequestOutcome.ALLOWED
+        return await self._resolve(pending, resolved, Permission(allow=allow, message=note))
 
     async def _resolve(self, pending: Pending, resolved: RequestResolved, answer: Answer) -> bool:
         event = dataclasses.replace(pending.envelope, body=resolved)

@@ -84,6 +84,8 @@ class RunnerSettings:
     """How long an approval or a question waits before it is denied."""
     confirm_seconds: float = 5.0
     """How long the hook may take to confirm a prompt, or an interrupt to show."""
+    draft_seconds: float = 15.0
+    """How long a half-typed line in a terminal is waited for before a message clears it."""
     shutdown_grace_seconds: float = 10.0
     log_max_bytes: int = 1 << 30
     guard_root_pid: int = 0

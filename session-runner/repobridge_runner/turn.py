@@ -55,7 +55,6 @@ class Turn:
     interrupt: InterruptCause | None = None
     is_resuming: bool = False
     has_output: bool = False
-    may_have_ended: bool = False
     usage: UsageUpdated = field(default_factory=UsageUpdated)
     text_after_tool: str = ""
     closed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -6,6 +6,8 @@ The imitation of the API is the witness: what it was asked is what the model wou
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from repobridge.session.events import (
     Actor,
+    MessageChanged,
     MessageState,
     Notice,
     ToolStarted,
@@ -26,7 +29,9 @@ from repobridge.session.v1 import session_pb2 as pb
 from repobridge_runner.inputs import canonical
 from repobridge_runner.prompts import make_prompt
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner
+from tests.session.faulty import kill_agent, scripted_runner
 
 NOBODY = pb.Actor()
 """Without a name there is no header: the text itself comes first."""
@@ -244,3 +249,25 @@ async def _arrives(runner: LiveRunner, api: FakeAnthropic, text: str) -> None:
     assert ended.outcome is TurnOutcome.COMPLETED, text
     [asked] = api.requests[before:]
     assert asked.prompts[-1] == make_prompt(text, author=Actor())
+
+
+async def test_a_prompt_at_which_the_agent_ends_every_time_is_given_up(tmp_path: Path) -> None:
+    scripted = ScriptedClaude(tmp_path / "agent", deaf=True)
+    async with scripted_runner(tmp_path, scripted, confirm_seconds=60.0) as live:
+        await live.submit("the last straw")
+        for times in (1, 2, 3):
+            await live.until(partial(_pasted_often, live, times))
+            kill_agent(live)
+        rejected = await live.message("m1", MessageState.REJECTED)
+        assert rejected.reason == "INPUT_NOT_TAKEN"
+        assert _pasted(live) == 3
+        scripted.script()
+        assert (await live.turn("and on")).outcome is TurnOutcome.COMPLETED
+
+
+def _pasted_often(runner: LiveRunner, times: int) -> bool:
+    return _pasted(runner) >= times
+
+
+def _pasted(runner: LiveRunner) -> int:
+    return sum(each.state is MessageState.PASTING for each in runner.of(MessageChanged))

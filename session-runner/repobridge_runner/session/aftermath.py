@@ -24,7 +24,8 @@ from repobridge.telemetry import Logger
 from repobridge_runner import store
 from repobridge_runner.agents.transcript import judge
 from repobridge_runner.journal import Transaction
-from repobridge_runner.session.core import Core
+from repobridge_runner.session.core import Core, Pasting
+from repobridge_runner.session.pasting import give_up
 from repobridge_runner.session.process import start_agent
 from repobridge_runner.session.turns import (
     cancel_requests,
@@ -37,6 +38,7 @@ from repobridge_runner.terminal import ExitStatus
 from repobridge_runner.turn import Turn
 
 _RESUMED_SECONDS = 3.0
+_MOST_EXITS = 3
 _log = Logger("repobridge.session")
 
 
@@ -49,7 +51,7 @@ async def agent_exited(core: Core, status: ExitStatus) -> None:
     _log.warning("agent ended by itself", conversation=core.conversation_id, how=how)
     await cancel_requests(core, note="The agent's process ended.")
     if core.pasting is not None:
-        await settle_paste(core, core.pasting)
+        await _settle(core, core.pasting)
     if core.turn is None:
         reason = "Exited" if status.code == 0 else "Crashed"
         await core.enter(SessionState.EXITED, reason=reason, detail=how)
@@ -61,6 +63,15 @@ async def agent_exited(core: Core, status: ExitStatus) -> None:
     else:
         await resume_turn(core, how)
     core.around.touched()
+
+
+async def _settle(core: Core, cut: Pasting) -> None:
+    """A prompt at which the agent ends again and again would go round in circles."""
+    await settle_paste(core, cut)
+    core.exits_in_paste = 0 if core.turn is not None else core.exits_in_paste + 1
+    if core.exits_in_paste == _MOST_EXITS:
+        core.exits_in_paste = 0
+        await give_up(core, cut.message)
 
 
 async def resume_turn(core: Core, how: str) -> None:

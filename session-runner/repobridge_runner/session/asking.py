@@ -21,6 +21,7 @@ from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.agents.claude_hooks import PLAN_TOOL, QUESTION_TOOL
 from repobridge_runner.journal import Transaction
 from repobridge_runner.requests import Pending
+from repobridge_runner.session import keys
 from repobridge_runner.session.core import Core
 from repobridge_runner.session.mail import Closed, Reported
 from repobridge_runner.turn import Turn, make_title
@@ -125,8 +126,7 @@ async def closed(core: Core, mail: Closed) -> None:
     if not core.requests.waiting and core.state is SessionState.WAITING:
         await core.enter(SessionState.BUSY)
     if resolved.via is Via.TERMINAL and resolved.outcome is RequestOutcome.CANCELLED:
-        turn.may_have_ended = True  # ESC in the dialog ends it, and only the transcript tells
-        core.mailbox.tick()
+        keys.watch(core)  # ESC in the dialog ends it
 
 
 def _approval(

@@ -58,7 +58,9 @@ class Core:
         self.is_stale = False
         self.is_stopping = False
         self.interrupted_at = 0.0
+        self.watch_until = 0.0
         self.failed_starts = 0
+        self.exits_in_paste = 0
         self.cost_of: CostDue | None = None
         self.last_activity = row.last_activity
         self.last_turn = row.last_activity

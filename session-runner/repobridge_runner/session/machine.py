@@ -20,6 +20,7 @@ from repobridge_runner.session import (
     aftermath,
     asking,
     builtin,
+    keys,
     pasting,
     process,
     reporting,
@@ -142,10 +143,9 @@ class Session:
         self._core.last_activity = self._core.around.clock()
         self.look()
 
-    def note_typed(self) -> None:
-        """A person who is attached typed: the input box may hold a draft from now on."""
-        self._core.typed_at = self._core.last_activity = self._core.around.clock()
-        self._core.has_draft = True
+    def note_typed(self, typed: bytes) -> None:
+        """A person who is attached typed; comes before the keys reach the agent."""
+        keys.typed(self._core, typed)
 
     async def tell(self, body: Body) -> None:
         """Logs an event of this session that is none of the agent's doing."""

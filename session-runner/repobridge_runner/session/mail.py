@@ -92,9 +92,12 @@ class Mailbox:
 
     async def do_later(self, act: Callable[[], Awaitable[bool]]) -> None:
         """Has something done in its turn, and waits for nothing."""
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        await self._queue.put(Do(act, done))
+        await self._queue.put(Do(act, _unheard()))
+
+    def do_in(self, seconds: float, act: Callable[[], Awaitable[bool]]) -> None:
+        """Has something done in its turn, some time from now; never waits."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, self._post, Do(act, _unheard()))
 
     def look(self) -> None:
         """Asks for a look at the queue; never waits."""
@@ -130,3 +133,10 @@ class Mailbox:
             self._queue.put_nowait(mail)
         except asyncio.QueueFull:
             asyncio.get_running_loop().call_later(TICK_SECONDS, self._post, mail)
+
+
+def _unheard() -> asyncio.Future[bool]:
+    """A future that nobody waits for; its exception is no news."""
+    done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return done

@@ -14,11 +14,11 @@ from repobridge_runner.agents.transcript import size
 from repobridge_runner.journal import Transaction
 from repobridge_runner.prompts import Note, make_prompt
 from repobridge_runner.session.core import Core, Pasting
+from repobridge_runner.session.keys import PAINTED_SECONDS, box_is_empty
 from repobridge_runner.session.process import restart
 from repobridge_runner.store import MessageRow
 from repobridge_runner.terminal import TerminalClosed
 
-_DRAFT_SECONDS = 15.0
 NOT_TAKEN = "INPUT_NOT_TAKEN"
 
 
@@ -84,16 +84,20 @@ async def not_confirmed(core: Core, pasting: Pasting) -> None:
         return
     is_empty = await agent.clear_input()
     core.pasting = None
-    message_id = pasting.message.message_id
-    rejected = MessageState.REJECTED
+    await give_up(core, pasting.message)
+    if not is_empty:
+        await restart(core, reason=NOT_TAKEN)
+
+
+async def give_up(core: Core, message: MessageRow) -> None:
+    """The agent does not take the message."""
+    message_id, rejected = message.message_id, MessageState.REJECTED
 
     def act(transaction: Transaction) -> None:
         store.update_message(transaction, message_id, state=rejected, reason=NOT_TAKEN)
         transaction.append(core.event(MessageChanged(message_id, rejected, reason=NOT_TAKEN)))
 
     await core.around.journal.write(act)
-    if not is_empty:
-        await restart(core, reason=NOT_TAKEN)
 
 
 def is_prompt(confirmed: str, pasted: str) -> bool:
@@ -154,7 +158,14 @@ class Withdrawn(Exception):
 
 async def _draft_is_gone(core: Core, agent: ClaudeAgent) -> bool:
     """A person's half-typed line would be sent with the message: wait for it, then clear it."""
-    left = core.typed_at + _DRAFT_SECONDS - core.around.clock()
+    still_for = core.around.clock() - core.typed_at
+    if still_for < PAINTED_SECONDS:
+        core.mailbox.look_in(PAINTED_SECONDS - still_for)
+        return False
+    left = core.around.settings.draft_seconds - still_for
+    if await box_is_empty(agent):
+        core.has_draft = False
+        return True
     if left > 0:
         core.mailbox.look_in(left)
         return False

@@ -69,7 +69,6 @@ async def _in_turn(core: Core, prompt_id: str, tell: Callable[[Turn], Iterable[B
     turn = await _turn_of(core, prompt_id)
     if turn is not None:
         turn.prompt_ids.add(prompt_id)
-        turn.may_have_ended = False
         await core.emit(*tell(turn))
 
 
@@ -89,6 +88,7 @@ async def _prompt_taken(core: Core, report: base.PromptTaken) -> None:
         if turn is not None:
             await end_turn(core, TurnOutcome.COMPLETED)
         core.pasting = None
+        core.exits_in_paste = 0
         core.mailbox.disarm()
         await open_turn(core, TurnOrigin.MESSAGE, prompt_id=report.prompt_id, message=message)
     elif turn is not None:

@@ -26,7 +26,8 @@ async def read_transcript(core: Core) -> None:
     await _clear_after_interrupt(core)
     await _tell_cost(core)
     turn = core.turn
-    waits = turn is not None and (turn.interrupt or turn.may_have_ended or _is_command(turn))
+    is_watched = core.around.clock() < core.watch_until
+    waits = turn is not None and (turn.interrupt or is_watched or _is_command(turn))
     if waits or core.cost_of or _is_pasting_command(core):
         core.mailbox.tick()
 

@@ -1,0 +1,72 @@
+"""What a person's keys in an attached terminal mean: a draft, an interrupt, an answer to a dialog.
+
+No hook tells of these. ESC shows in the transcript unless nothing was said yet; that a dialog was
+answered with yes shows only in that the prompt stands again while its request still waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from repobridge.session.events import (
+    ApprovalRequested,
+    InterruptCause,
+    RequestOutcome,
+    Via,
+)
+from repobridge_runner import inputs
+from repobridge_runner.agents.claude import ClaudeAgent
+from repobridge_runner.screen import prompt_is_empty
+from repobridge_runner.session.core import Core
+
+PAINTED_SECONDS = 0.3
+"""By then the agent has painted what a key did."""
+_WATCH_SECONDS = 3.0
+_INTERRUPTS = (inputs.ESCAPE, inputs.CLEAR)
+
+
+def typed(core: Core, keys: bytes) -> None:
+    """Takes note of keys that are about to reach the agent; never waits."""
+    core.typed_at = core.last_activity = core.around.clock()
+    if core.requests.waiting:
+        core.mailbox.do_in(PAINTED_SECONDS, lambda: _look_for_dialog(core))
+    elif core.turn is not None and keys in _INTERRUPTS:
+        core.mailbox.do_in(0.0, lambda: _interrupted(core))
+    else:
+        core.has_draft = True
+
+
+def watch(core: Core) -> None:
+    """The turn may be over, and only the transcript tells: reads it for a while."""
+    core.watch_until = core.around.clock() + _WATCH_SECONDS
+    core.mailbox.tick()
+
+
+async def box_is_empty(agent: ClaudeAgent) -> bool:
+    """Whether the agent's input box stands, and nothing is written in it."""
+    return await asyncio.to_thread(prompt_is_empty, agent.recent_output(), agent.size)
+
+
+async def _look_for_dialog(core: Core) -> bool:
+    """A dialog that is gone, while its hook still waits, was answered with yes."""
+    waiting = [
+        pending
+        for pending in core.requests.waiting.values()
+        if isinstance(pending.body, ApprovalRequested)
+    ]
+    if not waiting or core.agent is None or not await box_is_empty(core.agent):
+        return False
+    for pending in waiting:
+        await core.requests.close(pending, RequestOutcome.ALLOWED, Via.TERMINAL)
+    return True
+
+
+async def _interrupted(core: Core) -> bool:
+    turn = core.turn
+    if turn is None or turn.interrupt is not None:
+        return False
+    if not turn.has_output:
+        turn.interrupt = InterruptCause.USER
+        core.interrupted_at = core.around.clock()
+    watch(core)
+    return True
