@@ -26,7 +26,7 @@ from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge_cli.detach import DetachKeys
 from repobridge_cli.local_client import NotServing, connected, known
 from repobridge_cli.person import this_person
-from repobridge_gateway.transcript import one_line
+from repobridge_gateway.lines import one_line
 
 if TYPE_CHECKING:
     from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub

@@ -19,7 +19,7 @@ from repobridge_cli.one_question import ask
 from repobridge_cli.person import this_person, wants_colour
 from repobridge_gateway.console import PipeConsole, TerminalConsole
 from repobridge_gateway.conversation import Conversation, Selected
-from repobridge_gateway.transcript import Line, Tone
+from repobridge_gateway.lines import Line, Tone
 
 UNREACHED = 2
 

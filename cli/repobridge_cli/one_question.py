@@ -10,12 +10,14 @@ from enum import IntEnum
 
 from repobridge.errors import Refusal
 from repobridge.session import events as ev
+from repobridge_gateway.asking import approval_lines
 from repobridge_gateway.console import Console
 from repobridge_gateway.conversation import Peer
 from repobridge_gateway.dialogue import Decide, Dialogue, Leave, Say, Show
 from repobridge_gateway.follow import Item, Live
 from repobridge_gateway.lineedit import Entered, Key
-from repobridge_gateway.transcript import Line, Tone, Transcript, approval_lines, printable
+from repobridge_gateway.lines import Line, Tone, printable
+from repobridge_gateway.transcript import Transcript
 
 
 class Outcome(IntEnum):

@@ -21,7 +21,7 @@ from repobridge_gateway.lineedit import (
     shown,
     width,
 )
-from repobridge_gateway.transcript import Line, Tone
+from repobridge_gateway.lines import Line, Tone
 
 _COLOURS = {
     Tone.FAINT: "2",

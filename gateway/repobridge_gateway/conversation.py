@@ -12,13 +12,15 @@ from typing import Protocol
 from repobridge.errors import Refusal, RepoBridgeError
 from repobridge.session import events as ev
 from repobridge_gateway import dialogue as says
+from repobridge_gateway.asking import approval_lines
 from repobridge_gateway.console import Console, TerminalConsole
 from repobridge_gateway.dialogue import Dialogue
 from repobridge_gateway.follow import Item, Live
 from repobridge_gateway.lineedit import Entered, Key
+from repobridge_gateway.lines import Line, Tone, printable
 from repobridge_gateway.router import Routed
 from repobridge_gateway.session_values import Decision
-from repobridge_gateway.transcript import Line, Tone, Transcript, approval_lines, printable
+from repobridge_gateway.transcript import Transcript
 
 _REMEMBERED = 1000
 _WAITING_ACTIONS = 100

@@ -15,9 +15,10 @@ from repobridge.session.events import (
     Scope,
     Verdict,
 )
+from repobridge_gateway.asking import input_lines, question_lines
 from repobridge_gateway.follow import Item
+from repobridge_gateway.lines import Line, Tone
 from repobridge_gateway.session_values import Answer, Decision
-from repobridge_gateway.transcript import Line, Tone, input_lines, question_lines
 
 _YES = re.compile(r"(?i)y(es)?")
 _NO = re.compile(r"(?is)no?(?:[\s,:]+(?P<reason>.*))?")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from repobridge.errors import Refusal
 from repobridge.session.events import Cursor, Event, TurnOpened, TurnOrigin
-from repobridge_gateway.fleet.bridge import LocalBridge, RunnerLink
+from repobridge_gateway.fleet.bridge import LocalBridge
 from repobridge_gateway.fleet.progress import corrected_cursor
+from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.notices import GatewayNotice
 from repobridge_gateway.session_values import SessionInfo
 
@@ -104,7 +105,7 @@ class _Follower:
 
     async def _asleep(self) -> None:
         """Nothing can be read now; what is stored after the cursor comes with the next wake."""
-        newest = self._bridge.progress.cursor
+        newest = self._bridge.reader.progress.cursor
         if self._cursor is None:
             self._cursor = newest
         if not self._given or self._cursor == newest:

@@ -28,8 +28,8 @@ from repobridge.session import codec
 from repobridge.session.events import MAIN_CONVERSATION, Actor, Cursor, Event
 from repobridge.session.refusals import status_code, trailing_metadata
 from repobridge.session.v1 import session_pb2
-from repobridge_gateway.fleet.bridge import BridgePhase, BridgeStatus
 from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.follow import Item, follow
 from repobridge_gateway.notices import GatewayNotice
 from repobridge_gateway.router import Incoming, Router

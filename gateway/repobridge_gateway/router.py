@@ -17,8 +17,9 @@ from repobridge.session.events import MAIN_CONVERSATION, Actor, MessageStatus
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.commands import Command, Reply, ToGateway
-from repobridge_gateway.fleet.bridge import BridgePhase, LocalBridge
+from repobridge_gateway.fleet.bridge import LocalBridge
 from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.status import BridgePhase
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission

@@ -17,10 +17,10 @@ from repobridge_gateway.conversation import Conversation, Selected
 from repobridge_gateway.fleet.bridge import LocalBridge
 from repobridge_gateway.fleet.local import LocalFleet
 from repobridge_gateway.follow import Item, follow
+from repobridge_gateway.lines import Line, Tone
 from repobridge_gateway.router import Incoming, Routed, Router
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Decision
-from repobridge_gateway.transcript import Line, Tone
 
 _log = Logger(__name__)
 

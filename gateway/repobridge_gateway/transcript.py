@@ -6,43 +6,16 @@ says what happened. Nothing that an agent or a person wrote can move the cursor 
 
 from __future__ import annotations
 
-import json
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
 
 from repobridge import durations
 from repobridge.session import events as ev
+from repobridge_gateway.asking import approval_lines, question_lines
 from repobridge_gateway.follow import Item, Live
+from repobridge_gateway.lines import Line, Tone, one_line, printable
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-SHOWN_INPUT_LINES = 40
-"""Of a request's input; a longer one is cut, and has to be shown whole before it is allowed."""
-
-
-class Tone(Enum):
-    """What a line is, for its colour."""
-
-    TEXT = "text"
-    FAINT = "faint"
-    TOOL = "tool"
-    PERSON = "person"
-    ASK = "ask"
-    GOOD = "good"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line for the terminal."""
-
-    text: str
-    tone: Tone = Tone.TEXT
 
 
 @dataclass(slots=True)
@@ -53,17 +26,6 @@ class _Turn:
     partial: dict[str, str] = field(default_factory=dict)
     spoken: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
-
-
-def printable(text: str) -> str:
-    """The text without anything that a terminal would obey; tabs and line ends stay."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
-
-def one_line(text: str, *, longest: int = 160) -> str:
-    """The text on one line, cut where it is long."""
-    flat = " ".join(printable(text).split())
-    return flat if len(flat) <= longest else flat[: longest - 1] + "…"
 
 
 class Transcript:
@@ -203,82 +165,6 @@ class Transcript:
         if body.state is ev.MessageState.REJECTED:
             return [Line(f"  not run: {one_line(body.reason)}", Tone.ERROR)]
         return []
-
-
-def approval_lines(
-    request: ev.ApprovalRequested, *, longest: int | None = SHOWN_INPUT_LINES
-) -> list[Line]:
-    """A request for permission, with its input and the answers that it takes."""
-    title = one_line(request.title or request.tool_name)
-    if request.kind is ev.RequestKind.PLAN:
-        head = "? The agent asks to go ahead with this plan"
-    else:
-        head = f"? The agent asks for permission: {title}"
-    shown, cut = input_lines(request, longest=longest)
-    lines = [Line(head, Tone.ASK), *(Line(f"    {line}") for line in shown)]
-    if cut:
-        lines.append(Line(f"    … {cut}; /show prints the whole, then it can be allowed"))
-    return [*lines, Line(f"  {_choices(request)}", Tone.ASK)]
-
-
-def input_lines(
-    request: ev.ApprovalRequested, *, longest: int | None = SHOWN_INPUT_LINES
-) -> tuple[list[str], str]:
-    """A request's input for people, and what was left out of it (empty: nothing)."""
-    lines = pretty_input(request.input_json, plan=request.kind is ev.RequestKind.PLAN)
-    if request.input_blob_id:
-        return lines[: longest or None], "the rest is too large for the event"
-    if longest is not None and len(lines) > longest:
-        return lines[:longest], f"{len(lines) - longest} more lines"
-    return lines, ""
-
-
-def pretty_input(input_json: str, *, plan: bool = False) -> list[str]:
-    """A tool's input, one field after the other; texts of several lines as they are."""
-    try:
-        value: Any = json.loads(input_json or "{}")
-    except ValueError:
-        return printable(input_json).split("\n")
-    if plan and isinstance(value, dict) and isinstance(value.get("plan"), str):
-        return printable(value["plan"]).rstrip().split("\n")
-    if not isinstance(value, dict):
-        return printable(json.dumps(value, indent=2, ensure_ascii=False)).split("\n")
-    lines: list[str] = []
-    for key, field_value in value.items():
-        if isinstance(field_value, str):
-            text = field_value
-        else:
-            text = json.dumps(field_value, indent=2, ensure_ascii=False)
-        first, *rest = printable(text).rstrip("\n").split("\n")
-        lines.append(f"{one_line(key)}: {first}" if not rest else f"{one_line(key)}:")
-        lines += [f"  {line}" for line in (first, *rest)] if rest else []
-    return lines
-
-
-def question_lines(question: ev.Question, *, number: int = 1, of: int = 1) -> list[Line]:
-    """A question with its numbered answers."""
-    count = f" ({number} of {of})" if of > 1 else ""
-    lines = [Line(f"? {one_line(question.text, longest=1000)}{count}", Tone.ASK)]
-    for index, option in enumerate(question.options, 1):
-        about = f"  {one_line(option.description)}" if option.description else ""
-        lines.append(Line(f"    {index}. {one_line(option.label)}{about}"))
-    how = "numbers, such as 1,3" if question.multi else "a number"
-    other = ", or your own words" if question.allow_other else ""
-    return [*lines, Line(f"  answer with {how}{other} · /skip declines", Tone.ASK)]
-
-
-def _choices(request: ev.ApprovalRequested) -> str:
-    if request.kind is ev.RequestKind.PLAN:
-        return "y go ahead · n [what to change] revise"
-    parts = ["y allow once"]
-    for key, words, scope in (
-        ("s", "for this session", ev.Scope.SESSION),
-        ("a", "always", ev.Scope.ALWAYS),
-    ):
-        found = next((s for s in request.suggestions if s.scope is scope), None)
-        if found:
-            parts.append(f"{key} {words} ({one_line(found.label, longest=60)})")
-    return " · ".join([*parts, "n [reason] deny"])
 
 
 def _opening(body: ev.TurnOpened) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from repobridge_gateway.console import painted
 from repobridge_gateway.lineedit import Entered, Key
-from repobridge_gateway.transcript import Line, Tone
+from repobridge_gateway.lines import Line, Tone
 
 _ANSWERS = {"allow? › ": "y", "answer › ": "/skip"}
 

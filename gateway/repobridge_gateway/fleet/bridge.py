@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,20 +21,12 @@ import grpc
 from repobridge import durations
 from repobridge.errors import Refusal, Status
 from repobridge.idle import IdleAction, IdleDecision, decide
-from repobridge.session.events import (
-    Event,
-    MessageChanged,
-    SessionChanged,
-    SessionState,
-    TurnEnded,
-    TurnOutcome,
-)
 from repobridge.telemetry import Logger
-from repobridge_gateway.fleet import progress as progresses
 from repobridge_gateway.fleet.launch import Launcher, LaunchError, exit_sentence
 from repobridge_gateway.fleet.process import RunnerProcess
-from repobridge_gateway.fleet.progress import Progress
+from repobridge_gateway.fleet.reader import LogReader
 from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
+from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.notices import GatewayNotice, NoticeBoard, NoticeCode
 from repobridge_gateway.places import BridgePlaces, PlaceError, bridge_uid
 from repobridge_gateway.session_client import CHANNEL_OPTIONS, SessionClient
@@ -44,39 +34,6 @@ from repobridge_gateway.watched import Watched
 
 _SAVE_SECONDS = 5.0
 _RESUBSCRIBE_SECONDS = 0.2
-
-
-class BridgePhase(Enum):
-    """Where a bridge stands; the values are those of local.proto."""
-
-    ASLEEP = 1
-    WAKING = 2
-    READY = 3
-    DRAINING = 4
-    FAILED = 5
-
-
-@dataclass(frozen=True, eq=False)
-class RunnerLink:
-    """A running runner, as long as it runs."""
-
-    client: SessionClient
-    process: RunnerProcess
-    channel: grpc.aio.Channel
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeStatus:
-    """A bridge's phase, and what belongs to it."""
-
-    phase: BridgePhase
-    reason: str = ""
-    """Of FAILED: a sentence."""
-    link: RunnerLink | None = None
-    """Of READY and DRAINING."""
-    failures: int = 0
-    """How many wakes have failed so far; who waits compares."""
-    closed: bool = False
 
 
 class _Ending(Enum):
@@ -100,9 +57,7 @@ class LocalBridge:
         self.uid = bridge_uid(places)
         self.board = NoticeBoard()
         self.status = Watched(BridgeStatus(BridgePhase.ASLEEP))
-        self.progress = progresses.load(places.progress_file)
-        self._saved = self.progress
-        self._saved_at = 0.0
+        self.reader = LogReader(spec, places.progress_file)
         self._places = places
         self._launcher = launcher
         self._settings = settings
@@ -111,9 +66,7 @@ class LocalBridge:
         self._closing = asyncio.Event()
         self._process: RunnerProcess | None = None
         self._crashes = 0
-        self._ended_messages: deque[str] = deque(maxlen=1000)
-        self._live_sessions: set[str] = set()
-        if self.progress.has_work:
+        if self.reader.progress.has_work:
             self._wanted.set()
 
     @property
@@ -144,8 +97,7 @@ class LocalBridge:
 
     def accepted(self, message_id: str) -> None:
         """Remembers that the runner holds a message, though its event may not have come yet."""
-        if message_id not in self._ended_messages:
-            self._advance(self.progress.submitted(message_id))
+        self.reader.accepted(message_id)
 
     def tell(self, code: NoticeCode, text: str) -> None:
         """Tells everybody who follows the bridge."""
@@ -171,7 +123,6 @@ class LocalBridge:
                 if not self._closing.is_set():
                     await self._wake_once()
         finally:
-            self._save()
             self._set(BridgePhase.ASLEEP, closed=True)
 
     async def _wake_once(self) -> None:
@@ -200,8 +151,7 @@ class LocalBridge:
             if self._process:
                 await self._launcher.ended(self._process, self._places)
                 self._process = None
-            self._live_sessions.clear()
-            self._save()
+            self.reader.stopped()
         if self.status.value.phase is not BridgePhase.FAILED:
             self._set(BridgePhase.ASLEEP)
 
@@ -240,7 +190,7 @@ class LocalBridge:
         exited = asyncio.create_task(link.process.wait())
         closing = asyncio.create_task(self._closing.wait())
         idle = asyncio.create_task(self._watch_idle(link.client))
-        pump = asyncio.create_task(self._pump(link.client))
+        pump = asyncio.create_task(self.reader.read(link.client))
         grace = self._settings.shutdown_grace_seconds
         try:
             await asyncio.wait({exited, closing, idle}, return_when=asyncio.FIRST_COMPLETED)
@@ -291,51 +241,6 @@ class LocalBridge:
                 ):
                     return decision
 
-    async def _pump(self, client: SessionClient) -> None:
-        """Reads the runner's log: for what is open there, and for our own log."""
-        while True:
-            try:
-                async for event in client.subscribe(self.progress.cursor):
-                    self._on_event(event)
-            except Refusal as refusal:
-                corrected = self.progress.corrected(refusal)
-                if corrected:
-                    self._log.warning("reading the log elsewhere", reason=refusal.reason)
-                    self._advance(corrected)
-                    continue
-            await asyncio.sleep(_RESUBSCRIBE_SECONDS)
-
-    def _on_event(self, event: Event) -> None:
-        self._advance(self.progress.after(event))
-        fields = {"conversation": event.conversation_id, "session": event.session_id}
-        match event.body:
-            case SessionChanged(state=SessionState.READY) as body:
-                if event.session_id and event.session_id not in self._live_sessions:
-                    self._live_sessions.add(event.session_id)
-                    self._log.info(
-                        "started llm session",
-                        llm=self.spec.llm,
-                        dir=str(self.spec.working_dir),
-                        version=body.agent_version,
-                        resumed=body.resumed,
-                        **fields,
-                    )
-            case SessionChanged(state=SessionState.EXITED, reason=reason):
-                self._live_sessions.discard(event.session_id)
-                self._log.info("llm output ended", reason=reason, **fields)
-            case MessageChanged(message_id=message) if message not in self.progress.messages:
-                self._ended_messages.append(message)
-            case TurnEnded(outcome=TurnOutcome.COMPLETED):
-                self._log.debug("turn ended", turn=event.turn_id, outcome="COMPLETED", **fields)
-            case TurnEnded(outcome=outcome, error=error):
-                self._log.warning(
-                    "turn ended",
-                    turn=event.turn_id,
-                    outcome=outcome.name if outcome else "",
-                    error=f"{error.code}: {error.message}" if error else "",
-                    **fields,
-                )
-
     async def _crashed(self, process: RunnerProcess, *, steady: bool) -> None:
         how = exit_sentence(await process.wait(), process.last_line)
         self._crashes = 1 if steady else self._crashes + 1
@@ -343,7 +248,7 @@ class LocalBridge:
         if self._crashes >= self._settings.crashes_in_a_row:
             self._failed(f"The session's runner crashed {self._crashes} times in a row ({how}).")
             return
-        if self.progress.has_work:
+        if self.reader.progress.has_work:
             self._wanted.set()
             then = "it starts again and takes up what was open"
         else:
@@ -366,20 +271,6 @@ class LocalBridge:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(doubled, settings.retry_cap_seconds)):
                     await self._closing.wait()
-
-    def _advance(self, progress: Progress) -> None:
-        flipped = progress.has_work != self.progress.has_work
-        self.progress = progress
-        if flipped or time.monotonic() - self._saved_at > _SAVE_SECONDS:
-            self._save()
-
-    def _save(self) -> None:
-        if self.progress != self._saved:
-            self._saved, self._saved_at = self.progress, time.monotonic()
-            try:
-                progresses.save(self.progress, self._places.progress_file)
-            except OSError as error:
-                self._log.warning("progress not kept", error=str(error))
 
     def _set(
         self,

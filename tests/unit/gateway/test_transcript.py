@@ -7,16 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repobridge.session import events as ev
+from repobridge_gateway.asking import approval_lines, pretty_input
 from repobridge_gateway.follow import Live
+from repobridge_gateway.lines import Line, Tone, printable
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
-from repobridge_gateway.transcript import (
-    Line,
-    Tone,
-    Transcript,
-    approval_lines,
-    pretty_input,
-    printable,
-)
+from repobridge_gateway.transcript import Transcript
 
 ADA = ev.Actor("uid:1", "Ada", "terminal")
 
