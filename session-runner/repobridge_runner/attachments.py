@@ -105,6 +105,10 @@ class Attachments:
             found.append(path / record["name"])
         return found
 
+    def directory(self, conversation_id: str) -> Path:
+        """Where a conversation's attachments land, those to come too."""
+        return self._directory / names.slug(conversation_id)
+
     def _sweep(self) -> None:
         """Removes what interrupted uploads left."""
         with _opened(self._directory, self._directory / _INCOMING) as incoming:
@@ -113,7 +117,7 @@ class Attachments:
                     os.unlink(name, dir_fd=incoming)
 
     def _folder_path(self, conversation_id: str, message_id: str) -> Path:
-        return self._directory / names.slug(conversation_id) / names.slug(message_id)
+        return self.directory(conversation_id) / names.slug(message_id)
 
     def _check(self, header: AttachmentHeader) -> None:
         if header.size > self._max_file_bytes:

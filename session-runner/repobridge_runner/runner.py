@@ -271,6 +271,10 @@ class Runner:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return path
 
+    def inbox(self, conversation_id: str) -> Path:
+        """Where what people attach to their messages lands."""
+        return self.attachments.directory(conversation_id)
+
     def transcript(self, row: SessionRow) -> Path:
         """The agent's own record of a session."""
         return transcript_path(

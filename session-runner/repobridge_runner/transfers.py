@@ -11,6 +11,7 @@ from repobridge_runner.attachments import AttachmentHeader
 from repobridge_runner.runner import Runner
 
 _CHUNK_BYTES = 256 << 10
+_NAME_CHARACTERS = 1000
 
 
 async def upload(runner: Runner, requests: AsyncIterator[pb.UploadRequest]) -> pb.UploadResponse:
@@ -21,6 +22,13 @@ async def upload(runner: Runner, requests: AsyncIterator[pb.UploadRequest]) -> p
             Status.INVALID_ARGUMENT, "NO_HEADER", "The first message must be the header.", {}
         )
     header = first.header
+    if not 0 < len(header.name) <= _NAME_CHARACTERS:
+        raise Refusal(
+            Status.INVALID_ARGUMENT,
+            "BAD_FILE_NAME",
+            f"name: the file's name must have 1 to {_NAME_CHARACTERS} characters.",
+            {},
+        )
     received = await runner.attachments.receive(
         AttachmentHeader(
             conversation_id=checks.conversation(header.conversation_id),

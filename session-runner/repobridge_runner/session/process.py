@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +119,7 @@ async def _start(core: Core, resume_turn: bool) -> base.Start:
         permission_mode=core.mode,
         system_prompt=make_system_prompt(settings.append_system_prompt, outbox=outbox),
         environment={"REPOBRIDGE_OUTBOX": str(outbox)},
-        rules=rules or [],
+        rules=[*_own_rules(core), *(rules or [])],
         resume_turn=resume_turn,
         fork_of=fork_of,
     )
@@ -133,6 +134,17 @@ def _failure(error: Exception) -> AgentStartFailed | LaunchFailed | Refusal:
     _log.error("agent start broke", cause=error)
     sentence = f"The agent could not be started ({type(error).__name__}); the log says more."
     return AgentStartFailed("InternalError", sentence)
+
+
+def _own_rules(core: Core) -> list[Mapping[str, str]]:
+    """What nobody is asked for: to read what people attached, and to fill the outbox."""
+    inbox = core.around.inbox(core.conversation_id)
+    outbox = core.around.outbox(core.conversation_id)
+    # Two slashes at the start mean the root; one, the directory of the settings.
+    return [
+        {"toolName": "Read", "ruleContent": f"/{inbox}/**"},
+        {"toolName": "Edit", "ruleContent": f"/{outbox}/**"},
+    ]
 
 
 async def _start_failed(core: Core, error: AgentStartFailed | LaunchFailed | Refusal) -> None:

@@ -52,6 +52,9 @@ class Surroundings(Protocol):
     def outbox(self, conversation_id: str) -> Path:
         """Where the session puts files for people."""
 
+    def inbox(self, conversation_id: str) -> Path:
+        """Where what people attach to their messages lands."""
+
     def transcript(self, row: SessionRow) -> Path:
         """The agent's own record of a session."""
 
