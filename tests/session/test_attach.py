@@ -75,10 +75,10 @@ async def test_the_window_follows_the_terminals_size(serve: LiveServe) -> None:
         attached.resize(70, 20)
         await attached.has_on_screen("─" * 70)
         attached.type("x")
-        await attached.has_on_screen("x")
-        await attached.has_on_screen("─" * 70)
-        # A picture for the old size would wrap here.
-        assert "─" * 30 not in attached.screen
+        await attached.has_on_screen("❯\N{NO-BREAK SPACE}x")
+        (row,) = (n for n, text in enumerate(attached.screen) if text.startswith("❯"))
+        # A frame for the old size would have wrapped to 30 here.
+        assert attached.screen[row - 1] == "─" * 70
 
 
 async def test_without_a_terminal_it_says_so(serve: LiveServe) -> None:
