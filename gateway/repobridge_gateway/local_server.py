@@ -6,6 +6,7 @@ The socket refuses what descends from this process, so that an agent can't decid
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -168,6 +169,8 @@ async def open_local_server(
         guard = await GuardedSocket.open(
             path, inner_path=inner, check=check or outside_of(os.getpid())
         )
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # empty now, where the inner socket needs no path any more
         await server.start()
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
