@@ -170,7 +170,7 @@ async def open_local_server(
             path, inner_path=inner, check=check or outside_of(os.getpid())
         )
         with contextlib.suppress(OSError):
-            directory.rmdir()  # empty now, where the inner socket needs no path any more
+            os.rmdir(directory)  # empty now, where the inner socket needs no path any more
         await server.start()
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
