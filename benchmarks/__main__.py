@@ -9,11 +9,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Setting
 from benchmarks.catalogue import BENCHMARKS
-from benchmarks.report import Outcome, is_good, to_json, to_markdown
+from benchmarks.report import Outcome, is_good, to_document, to_json, to_markdown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [known[name] for name in options.names] or list(BENCHMARKS)
     outcomes = [_run(each, options) for each in chosen]
     sys.stdout.write(to_markdown(outcomes))
+    if options.document:
+        day = datetime.now(UTC).date().isoformat()
+        options.document.write_text(to_document(outcomes, day=day), encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps(to_json(outcomes), indent=2) + "\n", encoding="utf-8")
     return 0 if is_good(outcomes, goals_count=options.check) else 1
@@ -39,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help="which (default: all)")
     parser.add_argument("--pairs", type=_count, default=50, help="pairs of figure and baseline")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report there")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="also write a page there")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed")
     parser.add_argument(
         "--directory",

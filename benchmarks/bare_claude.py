@@ -33,6 +33,8 @@ from repobridge_runner.settings import AgentSettings
 QUIET_SECONDS = 0.5
 """How long the runner, too, waits for silence behind the painted prompt."""
 _ECHO_SECONDS = 2.0
+_STILL_SECONDS = 0.1
+_TAKEN_SECONDS = 3.0
 _READ_BYTES = 1 << 16
 _PATIENCE_SECONDS = 60.0
 _HELD_SECONDS = 600
@@ -81,8 +83,7 @@ class BareClaude:
         asyncio.get_running_loop().add_reader(self._master, self._read)
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await self._painted.wait()
-            while (left := self._last_output + QUIET_SECONDS - time.perf_counter()) > 0:
-                await asyncio.sleep(left)
+            await self._quiet(QUIET_SECONDS)
         return time.perf_counter() - started
 
     async def stop(self) -> None:
@@ -100,24 +101,38 @@ class BareClaude:
         await self._hooks.close()
 
     async def first_delta(self, prompt: str) -> float:
-        """Submits a prompt; returns the seconds until its first text, after the turn's end."""
+        """Submits a prompt; returns the seconds until its first text, after the turn's end.
+
+        Where the CLI lost the Enter, that turn is brought to its end, and another is measured.
+        """
+        while (elapsed := await self._turn(prompt)) is None:
+            pass
+        return elapsed
+
+    async def _turn(self, prompt: str) -> float | None:
         loop = asyncio.get_running_loop()
-        first: asyncio.Future[float] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
+        names = ("UserPromptSubmit", "MessageDisplay", "Stop")
+        heard = {name: loop.create_future() for name in names}
 
         def hear(hook: Mapping[str, Any]) -> None:
-            name = hook["hook_event_name"]
-            if name == "MessageDisplay" and hook["delta"] and not first.done():
+            first = heard.get(hook["hook_event_name"])
+            if first is not None and not first.done() and hook.get("delta", "-"):
                 first.set_result(time.perf_counter())
-            elif name == "Stop" and not ended.done():
-                ended.set_result(None)
 
         self._hooks.listener = hear
+        await self._quiet(_STILL_SECONDS)
         started = time.perf_counter()
         await self._submit(prompt)
+        done, _ = await asyncio.wait({heard["UserPromptSubmit"]}, timeout=_TAKEN_SECONDS)
+        if not done:
+            os.write(self._master, inputs.ENTER)
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await asyncio.gather(first, ended)
-        return first.result() - started
+            await asyncio.gather(*heard.values())
+        return heard["MessageDisplay"].result() - started if done else None
+
+    async def _quiet(self, seconds: float) -> None:
+        while (left := self._last_output + seconds - time.perf_counter()) > 0:
+            await asyncio.sleep(left)
 
     async def _submit(self, prompt: str) -> None:
         self._output.clear()

@@ -21,7 +21,7 @@ _TEXTS = {
     "one of 1,000 characters": "Say one line, whatever else you may read here. " * 21,
 }
 _AUTHOR = Actor(id="uid:1", display_name="Ann", source="terminal")
-_SETTLE_SECONDS = 0.15
+_SETTLE_SECONDS = 0.25
 _WARM_UP = 3
 
 
@@ -37,7 +37,7 @@ async def run(setting: Setting) -> Sequence[Row]:
             pairs = await interleaved(
                 functools.partial(_ours, runner, text),
                 functools.partial(_bare, bare, text),
-                pairs=setting.pairs,
+                pairs=max(1, setting.pairs * 3 // 5),  # a turn is dear
                 warm_up=_WARM_UP,
             )
             rows += _rows(f"Submit → first text at a subscriber, {name}", pairs)

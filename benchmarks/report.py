@@ -11,6 +11,18 @@ from benchmarks.measure import Samples
 from benchmarks.result import Comparison, Goal, Row, Unit
 
 _HEADINGS = ("Name", "Figure", "Baseline", "Compared", "Goal", "Reached")
+_DOCUMENT = """# Benchmarks
+
+A run of `make bench` on {day}: {machine}.
+
+Each figure stands beside a baseline that was measured in the same run, pair by pair in turn, so
+that a machine that is busy with other things hurts both alike. "Compared" is the median over the
+pairs; for p99, the two quantiles against each other. The CLI is the real one in front of an
+imitation of its API on loopback, which answers at once; what a provider takes comes on top of both
+sides. "A bare PTY" and "bare CLI" are driven by the least code that can do it: no journal, no gRPC,
+one reader.
+
+{table}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,16 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
         f"- {outcome.benchmark} failed: {outcome.error}" for outcome in outcomes if outcome.error
     ]
     return "\n".join([*lines, *([""] if failures else []), *failures]) + "\n"
+
+
+def to_document(outcomes: Sequence[Outcome], *, day: str) -> str:
+    """The table with what one must know to read it: the page of the documentation."""
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    return _DOCUMENT.format(
+        machine=f"{machine} on {platform.machine()}, Python {platform.python_version()}",
+        day=day,
+        table=to_markdown(outcomes),
+    )
 
 
 def to_json(outcomes: Sequence[Outcome]) -> dict[str, object]:

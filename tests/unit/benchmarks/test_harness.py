@@ -9,8 +9,9 @@ import pytest
 from benchmarks import __main__ as entry
 from benchmarks.benchmark import Benchmark, Setting
 from benchmarks.measure import Measure, Pairs, Samples, interleaved
-from benchmarks.report import Outcome, is_good, to_json, to_markdown
+from benchmarks.report import Outcome, is_good, to_document, to_json, to_markdown
 from benchmarks.result import (
+    MEGABYTES,
     MEGABYTES_PER_SECOND,
     MILLISECONDS,
     Comparison,
@@ -64,6 +65,28 @@ def test_the_median_is_of_the_pairs_and_a_tail_of_each_side() -> None:
     assert tail.compared == pytest.approx(0.075)
     ratio = Row("x", DRAIN.pairs, MEGABYTES_PER_SECOND, Comparison.RATIO, quantile=0.99)
     assert ratio.compared == pytest.approx(0.6)
+
+
+def test_a_figure_that_counts_by_itself_is_held_against_its_goal_alone() -> None:
+    memory = Row(
+        "memory",
+        Pairs(Samples((48e6,)), Samples((264e6,))),
+        MEGABYTES,
+        Comparison.NONE,
+        goal=at_most(60e6),
+        baseline_name="CLI",
+    )
+    assert (memory.compared, memory.is_reached) == (48e6, True)
+    assert to_markdown([Outcome("a", [memory])]).splitlines()[-1] == (
+        "| memory, p50 | 48.0 MB | 264.0 MB (CLI) |  | ≤ 60.0 MB | yes |"
+    )
+
+
+def test_the_page_says_what_kind_of_machine_it_was_and_which_day() -> None:
+    page = to_document([Outcome("a", [DRAIN])], day="2026-01-02")
+    assert page.startswith("# Benchmarks\n\nA run of `make bench` on 2026-01-02: ")
+    assert " cores, " in page
+    assert page.endswith(to_markdown([Outcome("a", [DRAIN])]))
 
 
 def test_the_table_says_what_was_reached_and_what_failed() -> None:
