@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -42,8 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = load(options.config)
         asyncio.run(_run(settings))
     except (SettingsError, JournalError, Refusal, RepoBridgeError) as error:
-        print(f"repobridge-runner: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(_USAGE_EXIT)
+        _refuse(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}.")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"repobridge-runner: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(_USAGE_EXIT)
 
 
 async def _run(settings: RunnerSettings) -> None:
@@ -95,14 +103,14 @@ async def _serve(runner: Runner, stopping: asyncio.Event) -> None:
         root = settings.guard_root_pid or os.getpid()
         door = await GuardedSocket.open(settings.socket, inner_path=inner, check=outside_of(root))
     try:
+        if settings.metrics_address:
+            from repobridge_runner import metrics  # noqa: PLC0415 - only where asked for
+
+            metrics.serve(runner, settings.metrics_address)
         async with asyncio.TaskGroup() as tasks:
             await runner.run(tasks)
             reaping = tasks.create_task(runner.reaper.run(), name="reaper")
-            tasks.create_task(version.find(runner), name="agent version")
-            if settings.metrics_address:
-                from repobridge_runner import metrics  # noqa: PLC0415 - only where asked for
-
-                metrics.serve(runner, settings.metrics_address)
+            runner.beside(version.find(runner), "agent version")
             await server.start()
             await health.set("", health_pb2.HealthCheckResponse.SERVING)
             _log.info("runner serving", socket=str(settings.socket), pid=os.getpid())

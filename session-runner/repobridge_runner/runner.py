@@ -124,8 +124,8 @@ class Runner:
         for session in tuple(self.sessions.values()):
             await session.recover()
             self._spawn(session)
-        self._run(self._prepare(), "prepare workspace")
-        self._run(self._trim_for_ever(), "trim log")
+        self.beside(self._prepare(), "prepare workspace")
+        self.beside(self._trim_for_ever(), "trim log")
 
     async def close(self) -> None:
         """Ends the agents within the grace; what is open stays open on disk. Once is enough."""
@@ -159,7 +159,7 @@ class Runner:
     async def _prepare(self) -> None:
         def progress(phase: Phase, detail: str) -> None:
             body = SessionChanged(SessionState.STARTING, phase, detail=detail)
-            self._run(self._log_event(Event(body)), "log progress")
+            self.beside(self._log_event(Event(body)), "log progress")
 
         try:
             prepared = await self._workspace.prepare(progress)
@@ -204,10 +204,11 @@ class Runner:
 
     def _spawn(self, session: Session) -> None:
         name = f"session {session.conversation_id}"
-        self._run(session.run(), name)
-        self._run(self._watch_outbox(session), f"outbox of {name}")
+        self.beside(session.run(), name)
+        self.beside(self._watch_outbox(session), f"outbox of {name}")
 
-    def _run(self, work: Coroutine[None, None, None], name: str) -> None:
+    def beside(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Has something done beside the calls; what fails in it is logged, and no more."""
         task = self._tasks.create_task(_logged(work, name), name=name)
         self._own_tasks.add(task)
         task.add_done_callback(self._own_tasks.discard)
@@ -309,7 +310,7 @@ class Runner:
         if idle:
             # Not awaited here: its worker may wait for ours. It looks again when room is made.
             oldest = min(idle, key=lambda each: each.last_activity)
-            self._run(self._stop(oldest), "make room")
+            self.beside(self._stop(oldest), "make room")
         return False
 
     async def _stop(self, session: Session) -> None:
@@ -326,7 +327,7 @@ class Runner:
     def turn_ended(self, row: SessionRow) -> None:
         """Tells where the working tree stands now, where that changed."""
         if row.working_dir and not self._is_stopping:
-            self._run(self._tell_workspace(row), "workspace status")
+            self.beside(self._tell_workspace(row), "workspace status")
 
     async def _tell_workspace(self, row: SessionRow) -> None:
         try:

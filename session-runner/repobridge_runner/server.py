@@ -189,7 +189,7 @@ class SessionServer(SessionServiceServicer):
                 new = checks.conversation(request.fork.new_conversation_id)
                 session = await forks.fork(self._runner, session.conversation_id, new)
             case _:
-                sentence = "action: say which; interrupt, restart, clear, stop, set_model, …"
+                sentence = "action: say which one; interrupt, restart, clear, stop or another."
                 raise Refusal(Status.INVALID_ARGUMENT, "NO_ACTION", sentence, {})
         return pb.ControlResponse(
             session_id=session.row.session_id,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repobridge.errors import RepoBridgeError
+from repobridge_runner.settingvalues import wrong_value
 
 DEFAULT_ENVIRONMENT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR",
@@ -105,6 +106,8 @@ def load(path: Path) -> RunnerSettings:
         settings = _build(RunnerSettings, raw, "")
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    if wrong := wrong_value(settings):
+        raise SettingsError(f"{path}: {wrong}")
     assert isinstance(settings, RunnerSettings)
     return settings
 
