@@ -24,6 +24,7 @@ from repobridge.process import make_process_private
 from repobridge.telemetry import LogFormat, Logger, configure
 from repobridge_runner import known_secrets, version
 from repobridge_runner.agents.claude import resolve_executable
+from repobridge_runner.filekeeper import keep_files_open
 from repobridge_runner.journal import Journal, JournalError
 from repobridge_runner.redact import Redactor
 from repobridge_runner.runner import Runner
@@ -56,6 +57,7 @@ def _refuse(sentence: str) -> NoReturn:
 
 async def _run(settings: RunnerSettings) -> None:
     make_process_private()
+    keep_files_open()
     # The journal's writer thread must get its turn soon beside a busy event loop.
     sys.setswitchinterval(0.001)
     environment = dict(os.environ)

@@ -264,6 +264,7 @@ class Turn:
             known = {"prompt_id": self._prompt_id} if self._prompt_id else {}
             answer = self._hooks.post(event, **known, **fields)
         except HungUp:
+            self._script.record("hung up", event=event)
             time.sleep(_NOTICE_SECONDS)
             answer = {}  # the CLI goes on when a hook can't be reached
         self._check()
