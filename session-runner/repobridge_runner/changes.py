@@ -105,7 +105,8 @@ async def _distance(checkout: Checkout, head: str, main_head: str) -> tuple[int,
 async def _copy_index(checkout: Checkout, to: Path) -> Path:
     found = await checkout.run("rev-parse", "--path-format=absolute", "--git-path", "index")
     with suppress(FileNotFoundError):
-        await asyncio.to_thread(shutil.copyfile, found.text, to)
+        # With its time: git trusts an entry only where its file is older than the index.
+        await asyncio.to_thread(shutil.copy2, found.text, to)
     return to
 
 

@@ -90,7 +90,6 @@ async def test_with_a_key_it_asks_the_api_that_the_environment_names(
             **environment,
             "ANTHROPIC_API_KEY": api.key,
             "ANTHROPIC_BASE_URL": api.base_url,
-            "NO_PROXY": "127.0.0.1",
         }
         process = await asyncio.create_subprocess_exec(
             *DEMO,

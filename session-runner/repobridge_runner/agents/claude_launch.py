@@ -98,7 +98,14 @@ def make_environment(
         ours["CLAUDE_CODE_RESUME_INTERRUPTED_TURN"] = "1"
     passed.setdefault("PATH", os.defpath)
     passed.setdefault("LANG", "C.UTF-8")
-    return {**passed, **agent.environment, **start.environment, **ours}
+    whole = {**passed, **agent.environment, **start.environment, **ours}
+    # The hooks are on loopback: through a proxy none would arrive.
+    whole |= {name: _past_proxies(whole.get(name, "")) for name in ("NO_PROXY", "no_proxy")}
+    return whole
+
+
+def _past_proxies(listed: str) -> str:
+    return ",".join(part for part in (listed, "127.0.0.1,localhost") if part)
 
 
 def seed_configuration(
