@@ -310,11 +310,12 @@ class Runner:
         if idle:
             # Not awaited here: its worker may wait for ours. It looks again when room is made.
             oldest = min(idle, key=lambda each: each.last_activity)
-            self.beside(self._stop(oldest), "make room")
+            self.beside(self._end_idle(oldest), "make room")
         return False
 
-    async def _stop(self, session: Session) -> None:
-        await session.stop("MadeRoom")
+    async def _end_idle(self, session: Session) -> None:
+        if not await session.give_room():
+            self.touched()  # it is needed again: whoever waits for room looks for another
 
     async def attachment_paths(self, message: MessageRow) -> Sequence[Path]:
         """The files that came with a message."""

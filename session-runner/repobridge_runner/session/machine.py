@@ -34,6 +34,7 @@ from repobridge_runner.store import SessionRow
 from repobridge_runner.turn import Turn
 
 _RETRY_SECONDS = 5.0
+_ON_THE_WAY = (SessionState.STARTING, SessionState.STOPPING)
 _log = Logger("repobridge.session")
 
 
@@ -118,8 +119,8 @@ class Session:
 
     @property
     def is_live(self) -> bool:
-        """An agent's process is there, or comes up."""
-        return self.agent is not None or self.state is SessionState.STARTING
+        """An agent's process is there, comes up, or is not gone yet."""
+        return self.agent is not None or self.state in _ON_THE_WAY
 
     @property
     def is_pasting(self) -> bool:
@@ -166,6 +167,10 @@ class Session:
     async def stop(self, reason: str) -> bool:
         """Ends the agent; the next message resumes it."""
         return await self._core.mailbox.do(lambda: process.end_agent(self._core, reason))
+
+    async def give_room(self) -> bool:
+        """Ends the agent, unless something has come for it since it was seen idle."""
+        return await self._core.mailbox.do(self._give_room)
 
     async def wake(self) -> bool:
         """Brings the agent up without a message, for a person who attaches."""
@@ -291,6 +296,11 @@ class Session:
             core.mailbox.arm(core.around.settings.confirm_seconds, turn)
             core.mailbox.tick()
         return True
+
+    async def _give_room(self) -> bool:
+        if not self.is_idle or self.attached:
+            return False
+        return await process.end_agent(self._core, "MadeRoom")
 
     async def _wake(self) -> bool:
         return self._core.agent is not None or await process.start_agent(self._core)
