@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +26,9 @@ MOST_FILES = 4096
 _POLL_SECONDS = 2.0
 _SETTLED_SECONDS = 2.0
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_BEING_WRITTEN = re.compile(r"\.tmp\.[0-9]+\.[0-9a-f]+$")
+"""What the agent's own tool writes and closes before it gives a file its name."""
 
 _Identity = tuple[int, int, int, int]
 
@@ -164,7 +168,7 @@ class _Outbox:
 
     def _look(self, name: str, *, closed: bool) -> _Identity | None:
         """The file's identity if it is to be handed out now."""
-        if name.startswith("."):
+        if name.startswith(".") or _BEING_WRITTEN.search(name):
             return None
         try:
             status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)

@@ -34,6 +34,8 @@ _QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "CLAUDE_CODE_DISABLE_FEEDBACK_SURVEY": "1",
     "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
+    # Enter on an empty box would send a suggestion that nobody wrote.
+    "CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION": "false",
     "CLAUDE_CODE_DISABLE_ALTERNATE_SCREEN": "1",
     "TERM": "xterm-256color",
     "COLORTERM": "truecolor",

@@ -24,6 +24,7 @@ class Pasting:
 
     message: MessageRow
     hooks_before: int
+    looked_at: bool = False
     entered_again: bool = False
 
 

@@ -19,6 +19,8 @@ from repobridge_runner.session.process import restart
 from repobridge_runner.store import MessageRow
 from repobridge_runner.terminal import TerminalClosed
 
+_LOST_SECONDS = 1.0
+"""By then a prompt is taken, or its Enter was lost."""
 NOT_TAKEN = "INPUT_NOT_TAKEN"
 
 
@@ -62,7 +64,7 @@ async def paste(core: Core, messages: Sequence[MessageRow], message: MessageRow)
         await agent.submit(message.prompt)
     except TerminalClosed:
         return  # its end is reported next, and decides
-    core.mailbox.arm(core.around.settings.confirm_seconds, pasting)
+    core.mailbox.arm(_first_look_seconds(core), pasting)
     if message.kind is MessageKind.AGENT_COMMAND:
         core.mailbox.tick()
 
@@ -75,6 +77,16 @@ async def not_confirmed(core: Core, pasting: Pasting) -> None:
     if core.turn is not None or core.hooks != pasting.hooks_before:
         # Something else runs, and the prompt waits in the agent behind it.
         pasting.hooks_before = core.hooks
+        seconds = core.around.settings.confirm_seconds
+        core.mailbox.arm(seconds if pasting.looked_at else _first_look_seconds(core), pasting)
+        return
+    if not pasting.looked_at:
+        # Too soon to give up, but not to see that the prompt still stands in the box. A hook that
+        # comes while we look may be followed by a dialog, which Enter would approve.
+        pasting.looked_at = True
+        if not await box_is_empty(agent) and core.hooks == pasting.hooks_before:
+            pasting.entered_again = True
+            agent.press_enter()
         core.mailbox.arm(core.around.settings.confirm_seconds, pasting)
         return
     if not pasting.entered_again:
@@ -87,6 +99,10 @@ async def not_confirmed(core: Core, pasting: Pasting) -> None:
     await give_up(core, pasting.message)
     if not is_empty:
         await restart(core, reason=NOT_TAKEN)
+
+
+def _first_look_seconds(core: Core) -> float:
+    return min(_LOST_SECONDS, core.around.settings.confirm_seconds)
 
 
 async def give_up(core: Core, message: MessageRow) -> None:

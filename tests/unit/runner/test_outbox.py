@@ -93,6 +93,7 @@ async def test_nothing_but_plain_files_comes(reader: Reader, tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "pipe").rename(outbox / "pipe")
     (outbox / ".hidden").write_text("x")
+    (outbox / "named later.md.tmp.7507.c3ee64192a6c").write_text("x")
     (outbox / "folder/deeper").write_text("x")
     (outbox / "last").write_text("x")
     assert await reader.take() == ("last", "x")
