@@ -25,17 +25,18 @@ class Submission:
 async def submit(runner: Runner, submission: Submission) -> tuple[MessageStatus, bool]:
     """Queues a message; a repeat of its id changes nothing. Returns whether it was one."""
     message = submission.message
-    known = await runner.journal.read(lambda db: _status(db, message.message_id))
-    if known is not None:
+    try:
+        session = _admit(runner, submission)
+    except Refusal:
+        # A repeat hears what became of its message, whatever is refused by now.
+        known = await runner.journal.read(lambda db: _status(db, message.message_id))
+        if known is None:
+            raise
         return known, True
-    _refuse_new_work(runner)
-    session = runner.ensure(message.conversation_id)
-    _check_model(runner, session, submission)
-    _check_attachments(runner, message)
 
     def act(tx: Transaction) -> MessageStatus | None:
         if store.find_message(tx, message.message_id) is not None:
-            return None  # submitted twice at once
+            return None  # submitted before
         waiting = store.messages_in(tx, message.conversation_id, MessageState.QUEUED)
         if len(waiting) >= runner.settings.queue_length:
             raise _queue_full(len(waiting))
@@ -109,6 +110,15 @@ async def withdraw(runner: Runner, message_id: str) -> MessageStatus:
     for session in runner.sessions.values():
         session.look()
     return status
+
+
+def _admit(runner: Runner, submission: Submission) -> Session:
+    message = submission.message
+    _refuse_new_work(runner)
+    session = runner.ensure(message.conversation_id)
+    _check_model(runner, session, submission)
+    _check_attachments(runner, message)
+    return session
 
 
 def _refuse_new_work(runner: Runner) -> None:
