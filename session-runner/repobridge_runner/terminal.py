@@ -30,7 +30,7 @@ __all__ = [
 
 INPUT_BYTES = 1 << 20
 """How much input may wait for a child that does not read."""
-_READS_PER_TURN = 8
+_READS_PER_TURN = 16
 _READ_BYTES = 1 << 16
 _SHORT_READ_BYTES = 2048
 _LAST_OUTPUT_SECONDS = 0.5
