@@ -28,7 +28,7 @@ _FLOOD_BYTES = 40_000_000
 _FLOOD = ("head", "-c", str(_FLOOD_BYTES), "/dev/zero")
 _ENDLESS = ("cat", "/dev/zero")
 _READ_BYTES = 1 << 16
-_PAIRS_A_FLOOD = 5  # a flood is dear
+_PAIRS_A_FLOOD = 2  # a flood is dear
 _EVENTS_A_PAIR = 10
 _SETTLE_SECONDS = 0.02
 _SIZE = WindowSize(columns=80, rows=24)
