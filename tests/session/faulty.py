@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -19,11 +20,13 @@ import psutil
 from repobridge.session.events import Event, TurnEnded
 from repobridge_runner.settings import AgentSettings, RunnerSettings
 from repobridge_runner.tree import TREE_VARIABLE
+from tests.fakes.anthropic import FakeAnthropic, MessagesRequest, Reply, echo
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner
 
 KILLED_AT = Path(__file__).parents[1] / "programs" / "killed_at.py"
-ROOT = Path(__file__).parents[2]
+CONTINUE = "Continue from where you left off."
+"""What the CLI tells the model when it takes up a turn that was cut."""
 
 
 class FaultyRunner(LiveRunner):
@@ -152,3 +155,28 @@ def memory_of(pid: int) -> int:
     """The resident memory of a process in bytes."""
     resident: int = psutil.Process(pid).memory_info().rss
     return resident
+
+
+def prompt(text: str) -> str:
+    return f"[Ann via terminal]\n{text}"
+
+
+def when(api: FakeAnthropic, text: str, reply: Callable[[MessagesRequest], Reply]) -> None:
+    """Answers a prompt, and also the word with which the CLI goes on with its turn."""
+
+    def answer(request: MessagesRequest) -> Reply:
+        asked = [each for each in request.prompts if each != CONTINUE]
+        return reply(request) if asked[-1] == prompt(text) else echo(request)
+
+    api.script(answer)
+
+
+async def written(runner: LiveRunner, text: str) -> None:
+    """Waits until a prompt stands in the agent's own transcript: about 0.2 s after it was taken."""
+    folder = runner.settings.state_dir / "agents"
+    line = json.dumps(prompt(text))
+
+    def stands() -> bool:
+        return any(line in path.read_text() for path in folder.glob("*/projects/*/*.jsonl"))
+
+    await eventually(stands)

@@ -7,7 +7,6 @@ behind it runs in order.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -28,12 +27,19 @@ from repobridge.session.events import (
     TurnOutcome,
     Verdict,
 )
-from tests.fakes.anthropic import FakeAnthropic, Gate, MessagesRequest, Reply, Text, bash, echo
+from tests.fakes.anthropic import FakeAnthropic, Gate, MessagesRequest, Reply, Text, bash
 from tests.fakes.scripted_claude.installed import open_gate
 from tests.live_runner import LiveRunner, live_runner
-from tests.session.faulty import agent_of, assert_one_end_each, eventually, kill_agent
+from tests.session.faulty import (
+    CONTINUE,
+    agent_of,
+    assert_one_end_each,
+    kill_agent,
+    prompt,
+    when,
+    written,
+)
 
-CONTINUE = "Continue from where you left off."
 Crash = Callable[[LiveRunner], Awaitable[None]]
 
 
@@ -53,20 +59,6 @@ CRASHES = pytest.mark.parametrize(
 )
 
 
-def prompt(text: str) -> str:
-    return f"[Ann via terminal]\n{text}"
-
-
-def when(api: FakeAnthropic, text: str, reply: Callable[[MessagesRequest], Reply]) -> None:
-    """Answers a prompt, and also the word with which the CLI goes on with its turn."""
-
-    def answer(request: MessagesRequest) -> Reply:
-        asked = [each for each in request.prompts if each != CONTINUE]
-        return reply(request) if asked[-1] == prompt(text) else echo(request)
-
-    api.script(answer)
-
-
 def run_once(command: str) -> Callable[[MessagesRequest], Reply]:
     """Asks for a command until it ran well."""
 
@@ -75,17 +67,6 @@ def run_once(command: str) -> Callable[[MessagesRequest], Reply]:
         return Text("it ran\n") if is_done else bash(command)
 
     return reply
-
-
-async def written(runner: LiveRunner, text: str) -> None:
-    """Waits until a prompt stands in the agent's own transcript: about 0.2 s after it was taken."""
-    folder = runner.settings.state_dir / "agents"
-    line = json.dumps(prompt(text))
-
-    def stands() -> bool:
-        return any(line in path.read_text() for path in folder.glob("*/projects/*/*.jsonl"))
-
-    await eventually(stands)
 
 
 def assert_asked_once(api: FakeAnthropic, *texts: str) -> None:

@@ -97,12 +97,18 @@ class Transcript:
             held, self._held = self._held, []
             if not held:
                 return
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, b"".join(held))
-            finally:
-                os.close(descriptor)
+                self._write(b"".join(held))
+            except OSError:
+                return  # a full disk costs the CLI its memory, and not its life
+
+    def _write(self, data: bytes) -> None:
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
 
     def _append(self, entry: dict[str, Any]) -> None:
         whole = {"isSidechain": False, "sessionId": self._session_id, **entry}
