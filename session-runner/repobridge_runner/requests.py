@@ -105,7 +105,7 @@ class Requests:
                 transaction.append(event)
             return sequence
 
-        sequence = await self._journal.write(act)
+        sequence = await self._journal.write(act, essential=True)
         pending = Pending(
             request_id=body.request_id,
             envelope=envelope,
@@ -149,7 +149,10 @@ class Requests:
 
     async def _resolve(self, pending: Pending, resolved: RequestResolved, answer: Answer) -> bool:
         event = dataclasses.replace(pending.envelope, body=resolved)
-        won = await self._journal.write(lambda tx: _resolve_row(tx, event, resolved))
+        # Essential, like all that a turn needs to come to its end on a full disk.
+        won = await self._journal.write(
+            lambda tx: _resolve_row(tx, event, resolved), essential=True
+        )
         if won:
             self.waiting.pop(pending.request_id, None)
             if not pending.future.done():

@@ -154,7 +154,7 @@ class Runner:
             }
             requests.cancel_orphans(tx, envelopes)
 
-        await self.journal.write(act)
+        await self.journal.write(act, essential=True)
 
     async def _prepare(self) -> None:
         def progress(phase: Phase, detail: str) -> None:

@@ -13,15 +13,22 @@ import pytest
 
 from repobridge.session.events import (
     MessageState,
+    RequestOutcome,
     TextDelta,
     TurnEnded,
     TurnOpened,
     TurnOutcome,
+    Verdict,
 )
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
-from tests.session.faulty import FaultyRunner, assert_one_end_each, scripted_runner
+from tests.session.faulty import (
+    FaultyRunner,
+    assert_one_end_each,
+    eventually,
+    scripted_runner,
+)
 
 
 @pytest.fixture
@@ -99,6 +106,8 @@ async def test_a_message_that_waits_runs_when_there_is_room_again_without_being_
         filler = fill(small_volume)
         open_gate(gate)
         await runner.ended("m1")
+        # It was tried and turned away before there is room.
+        await eventually(lambda: runner.log_text().count("session refused") > 1)
         filler.unlink()
         assert (await runner.ended("m2")).outcome is TurnOutcome.COMPLETED
         assert_one_end_each(runner)
@@ -121,6 +130,30 @@ async def test_a_runner_that_is_killed_on_a_full_disk_starts_and_tells_what_beca
         ended = await runner.ended("m2")
         assert ended.outcome in (TurnOutcome.COMPLETED, TurnOutcome.LOST)
         assert (await runner.ended("m3")).outcome is TurnOutcome.COMPLETED
+        assert_one_end_each(runner)
+
+
+async def test_a_request_that_waits_on_a_full_disk_is_decided_and_its_turn_ends(
+    tmp_path: Path, scripted: ScriptedClaude, small_volume: Path
+) -> None:
+    gate, never = scripted.gate("ask"), scripted.gate("never")
+    async with scripted_runner(tmp_path, scripted, state_dir=small_volume / "state") as runner:
+        await runner.submit("%ask echo one")
+        early = await runner.approval()
+        filler = fill(small_volume)
+        await runner.decide(early.request_id, verdict=Verdict.ALLOW.value)
+        assert (await runner.ended("m1")).outcome is TurnOutcome.COMPLETED
+        filler.unlink()
+        await runner.submit(f"%say begun\n%gate {gate}\n%ask echo two\n%gate {never}")
+        await runner.next(TextDelta, where=lambda delta: "begun" in delta.markdown)
+        seen = len(runner.events)
+        filler = fill(small_volume)
+        open_gate(gate)
+        late = await runner.approval(after=seen)
+        await runner.interrupt()
+        assert (await runner.resolved(late.request_id)).outcome is RequestOutcome.CANCELLED
+        assert (await runner.ended("m2")).outcome is TurnOutcome.INTERRUPTED
+        filler.unlink()
         assert_one_end_each(runner)
 
 

@@ -163,7 +163,7 @@ async def _recover_paste(core: Core, message: MessageRow) -> None:
             transaction.append(replace(core.event(told), turn_id=message.turn_id))
         core.save(transaction)
 
-    await core.around.journal.write(act)
+    await core.around.journal.write(act, essential=True)
 
 
 async def _recovered_turn(core: Core, opened: OpenTurn) -> Turn:

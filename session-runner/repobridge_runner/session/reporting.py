@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from repobridge.errors import Refusal
 from repobridge.session.events import (
     Body,
     Notice,
@@ -12,6 +13,7 @@ from repobridge.session.events import (
     TurnOrigin,
     TurnOutcome,
 )
+from repobridge.telemetry import Logger
 from repobridge_runner.agents import base
 from repobridge_runner.session import aftermath, asking, watching
 from repobridge_runner.session.core import Core
@@ -19,6 +21,8 @@ from repobridge_runner.session.mail import Reported
 from repobridge_runner.session.pasting import is_prompt
 from repobridge_runner.session.turns import end_turn, goes_on, open_turn
 from repobridge_runner.turn import Turn
+
+_log = Logger("repobridge.session")
 
 
 async def take(core: Core, mail: Reported) -> None:
@@ -104,19 +108,23 @@ async def _stopped(core: Core, report: base.TurnStopped) -> None:
     turn = await _turn_of(core, report.prompt_id)
     if turn is None:
         return
-    await watching.wait_for_usage(core, turn)
+    try:
+        await watching.wait_for_usage(core, turn)
+        if core.turn is turn:
+            await core.emit(*turn.rest_of(report.text))
+    except Refusal as refusal:  # a full disk; for the end itself there is room set aside
+        _log.warning("last text not told", conversation=core.conversation_id, error=str(refusal))
     if core.turn is turn:
-        await core.emit(*turn.rest_of(report.text))
         await end_turn(core, TurnOutcome.COMPLETED, text=report.text)
 
 
 async def _failed(core: Core, report: base.TurnFailed) -> None:
     if await _turn_of(core, report.prompt_id) is None:
         return
-    if report.code == "rate_limit":
-        await core.emit(Notice(Severity.WARNING, "ProviderLimited"))
     error = TurnError(report.code, core.around.redactor.text(report.message))
     await end_turn(core, TurnOutcome.FAILED, error=error)
+    if report.code == "rate_limit":
+        await core.emit(Notice(Severity.WARNING, "ProviderLimited"))
 
 
 def _origin_of(prompt: str, *, crons: int) -> TurnOrigin:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 
+from repobridge.errors import Refusal
 from repobridge.session.events import (
     Body,
     InterruptCause,
@@ -21,6 +22,7 @@ from repobridge.session.events import (
     TurnOutcome,
     Via,
 )
+from repobridge.telemetry import Logger
 from repobridge_runner import store
 from repobridge_runner.agents.base import UsageSeen
 from repobridge_runner.agents.transcript import judge, size
@@ -29,6 +31,7 @@ from repobridge_runner.session.core import Core, CostDue, Pasting
 from repobridge_runner.store import MessageRow, OpenTurn
 from repobridge_runner.turn import Turn
 
+_log = Logger("repobridge.session")
 _FINAL_BYTES = 256 << 10
 _COST_SECONDS = 1.0
 _COUNTED = ("input", "output", "cache_read", "cache_write")
@@ -79,7 +82,7 @@ async def open_turn(
             transaction.append(core.event(changed))
         core.save(transaction, events)
 
-    await core.around.journal.write(act)
+    await core.around.journal.write(act, essential=True)
 
 
 async def end_turn(
@@ -156,7 +159,7 @@ async def settle_paste(core: Core, pasting: Pasting) -> None:
         changed = MessageChanged(message.message_id, MessageState.QUEUED, 1)
         transaction.append(core.event(changed))
 
-    await core.around.journal.write(act)
+    await core.around.journal.write(act, essential=True)
 
 
 def record_of(turn: Turn) -> OpenTurn:
@@ -181,15 +184,27 @@ def _read_last_usage(core: Core, turn: Turn) -> None:
 
 def _ended(core: Core, outcome: TurnOutcome, text: str, error: TurnError | None) -> TurnEnded:
     final = core.around.redactor.text(text)
-    is_long = len(final.encode("utf-8", "replace")) > _FINAL_BYTES
+    final, blob_id = _kept(core, final)
     return TurnEnded(
         outcome=outcome,
         error=error,
-        final_markdown="" if is_long else final,
-        final_blob_id=core.around.keep_blob(final, "answer.md") if is_long else "",
+        final_markdown=final,
+        final_blob_id=blob_id,
         background_tasks=core.background_tasks,
         session_crons=core.session_crons,
     )
+
+
+def _kept(core: Core, final: str) -> tuple[str, str]:
+    """The text as it goes into the event, or the id of its blob; cut where the disk has no room."""
+    encoded = final.encode("utf-8", "replace")
+    if len(encoded) <= _FINAL_BYTES:
+        return final, ""
+    try:
+        return "", core.around.keep_blob(final, "answer.md")
+    except Refusal as refusal:
+        _log.warning("answer cut", conversation=core.conversation_id, error=str(refusal))
+        return encoded[:_FINAL_BYTES].decode("utf-8", "ignore"), ""
 
 
 def _added(before: Mapping[str, int], turn: Turn) -> dict[str, int]:
