@@ -236,6 +236,21 @@ async def test_the_agent_that_dies_in_its_turn_leaves_one_end_and_goes_on_once(
         assert_one_end_each(runner)
 
 
+async def test_an_agent_that_does_not_go_on_with_a_cut_turn_is_ended_and_the_turn_is_lost(
+    tmp_path: Path, scripted: ScriptedClaude
+) -> None:
+    scripted.script(forget_cut=True)
+    async with scripted_runner(tmp_path, scripted, confirm_seconds=0.3) as runner:
+        ended = await runner.turn("%say before\n%die")
+        assert ended.outcome is TurnOutcome.LOST
+        assert ended.error is not None
+        assert ended.error.code == "NotResumed"
+        assert (await runner.turn("next")).final_markdown == "echo: next"
+        assert [body.reason for body in runner.of(SessionChanged)].count("NotResumed") == 2
+        assert len(scripted.recorded("start")) == 3
+        assert_one_end_each(runner)
+
+
 async def test_an_interrupt_ends_a_turn_that_stands_still(
     tmp_path: Path, scripted: ScriptedClaude
 ) -> None:

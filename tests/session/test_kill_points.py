@@ -141,7 +141,10 @@ async def scripted_point(directory: Path, point: Point) -> bool:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("when", "linger"), [("before", 0.0), ("after", 0.0), ("before", 0.06)])
+@pytest.mark.parametrize(
+    ("when", "linger"),
+    [("before", 0.06), ("after", 0.0), pytest.param("before", 0.0, marks=pytest.mark.long)],
+)
 async def test_a_runner_killed_at_any_commit_loses_nothing_and_doubles_nothing(
     tmp_path: Path, when: str, linger: float
 ) -> None:

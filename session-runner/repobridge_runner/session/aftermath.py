@@ -26,7 +26,7 @@ from repobridge_runner.agents.transcript import judge
 from repobridge_runner.journal import Transaction
 from repobridge_runner.session.core import Core, Pasting
 from repobridge_runner.session.pasting import give_up
-from repobridge_runner.session.process import start_agent
+from repobridge_runner.session.process import end_agent, start_agent
 from repobridge_runner.session.turns import (
     cancel_requests,
     end_turn,
@@ -37,7 +37,6 @@ from repobridge_runner.store import MessageRow, OpenTurn
 from repobridge_runner.terminal import ExitStatus
 from repobridge_runner.turn import Turn
 
-_RESUMED_SECONDS = 3.0
 _MOST_EXITS = 3
 _log = Logger("repobridge.session")
 
@@ -105,15 +104,19 @@ async def go_on(core: Core, turn: Turn) -> None:
     if not turn.is_resuming:
         return
     if core.agent is None and await start_agent(core, resume_turn=True, reason="Crashed"):
-        core.mailbox.arm(_RESUMED_SECONDS, turn)
+        core.mailbox.arm(2 * core.around.settings.confirm_seconds, turn)
     if core.agent is not None:
         core.mailbox.tick()
 
 
 async def not_resumed(core: Core) -> None:
-    """The agent is up again and did not go on with the turn."""
+    """The agent is up again and did not go on with the turn.
+
+    It is ended, lest it go on after all: with the next message in the middle of it.
+    """
     sentence = "The turn was cut by a crash and did not go on; send the message again."
     await end_turn(core, TurnOutcome.LOST, error=TurnError("NotResumed", sentence))
+    await end_agent(core, "NotResumed")
 
 
 async def recover(core: Core) -> None:

@@ -122,7 +122,11 @@ class Program:
 
     def _go_on_with_cut_turn(self) -> None:
         cut = self._history.cut_prompt() if self._arguments.resumed_id else ""
-        if cut and os.environ.get("CLAUDE_CODE_RESUME_INTERRUPTED_TURN"):
+        if (
+            cut
+            and not self._script.forget_cut
+            and os.environ.get("CLAUDE_CODE_RESUME_INTERRUPTED_TURN")
+        ):
             self._begin(cut, goes_on=True)
 
     def _read_until_the_end(self) -> int:

@@ -19,6 +19,7 @@ _DEFAULTS: dict[str, object] = {
     "lose_enters": 0,
     "deaf": False,  # takes prompts, and confirms none
     "ignore_sigterm": False,
+    "forget_cut": False,  # stands at its prompt where it should go on with a cut turn
     "answer": "",
     "transcript_late_seconds": 0.0,
 }
@@ -47,6 +48,7 @@ class Script:
         self.lose_enters = int(str(whole["lose_enters"]))
         self.deaf = bool(whole["deaf"])
         self.ignore_sigterm = bool(whole["ignore_sigterm"])
+        self.forget_cut = bool(whole["forget_cut"])
         self.answer = str(whole["answer"])
         self.transcript_late_seconds = float(str(whole["transcript_late_seconds"]))
         if self.start not in ("", "hang", "exit"):
