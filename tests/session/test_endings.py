@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -237,6 +238,10 @@ def memory_cgroup() -> Iterator[Path]:
     group = parent / f"repobridge-test-{os.getpid()}"
     group.mkdir()
     yield group
+    for _ in range(200):
+        if not (group / "cgroup.procs").read_text():
+            break
+        time.sleep(0.05)  # what the runner left dies with it, a moment later
     group.rmdir()
 
 
