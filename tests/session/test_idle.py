@@ -14,6 +14,8 @@ from repobridge.session.events import (
     SessionState,
     TurnOpened,
     TurnOutcome,
+    UsageUpdated,
+    WorkspaceChanged,
 )
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
@@ -59,9 +61,11 @@ async def test_what_nobody_delivered_counts_only_for_a_consumer_that_acks(
     await runner.stub.Ack(pb.AckRequest(consumer="gateway", cursor=cursor))
     assert await _reasons(runner) == {BusyReason.EVENTS_UNACKED}
     assert not (await _drain(runner)).drained
-    async with asyncio.timeout(10):
-        while await _reasons(runner):  # the cost and the working tree are told a little later
-            await _ack_all(runner)
+    # The cost and the working tree are told a little later.
+    await runner.next(UsageUpdated, where=lambda used: used.cost_micro_usd > 0)
+    await runner.next(WorkspaceChanged)
+    await _ack_all(runner)
+    assert await _reasons(runner) == set()
     back = await runner.stub.Ack(pb.AckRequest(consumer="gateway", cursor=cursor))
     assert back.acked.sequence > first.sequence
     assert (await _drain(runner)).drained
