@@ -85,7 +85,7 @@ def test_an_escape_that_nothing_follows_is_the_key() -> None:
 
 
 def test_a_transcript_knows_the_turn_that_was_cut(tmp_path: Path) -> None:
-    transcript = Transcript(str(tmp_path), "/work", SESSION)
+    transcript = Transcript(str(tmp_path), "/srv/repository", SESSION)
     assert not transcript.exists
     transcript.user("first")
     transcript.assistant("said")

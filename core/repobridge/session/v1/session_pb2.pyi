@@ -191,7 +191,7 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     SCOPE_ONCE: _Scope.ValueType  # 1
     SCOPE_SESSION: _Scope.ValueType  # 2
     SCOPE_ALWAYS: _Scope.ValueType  # 3
-    """kept in the checkout's local settings; needs `manage`"""
+    """kept by the runner for every session of the bridge; needs `manage`"""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper): ...
 
@@ -200,7 +200,7 @@ SCOPE_UNSPECIFIED: Scope.ValueType  # 0
 SCOPE_ONCE: Scope.ValueType  # 1
 SCOPE_SESSION: Scope.ValueType  # 2
 SCOPE_ALWAYS: Scope.ValueType  # 3
-"""kept in the checkout's local settings; needs `manage`"""
+"""kept by the runner for every session of the bridge; needs `manage`"""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 class _InterruptCause:
@@ -787,7 +787,7 @@ class DecideRequest(_message.Message):
     verdict: Global___Verdict.ValueType
     scope: Global___Scope.ValueType
     suggestion_id: _builtins.str
-    """which suggestion; empty: the first of that scope"""
+    """which suggestion; empty: all of that scope"""
     reason: _builtins.str
     """shown to the agent on DENY"""
     input_sha256: _builtins.str
@@ -1200,7 +1200,7 @@ class UploadResponse(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """where it landed, relative to the session's directory"""
+    """where it landed: the absolute path that the prompt names"""
     duplicate: _builtins.bool
     def __init__(
         self,
