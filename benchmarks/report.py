@@ -13,7 +13,7 @@ from benchmarks.result import Comparison, Goal, Row, Unit
 _HEADINGS = ("Name", "Figure", "Baseline", "Compared", "Goal", "Reached")
 _DOCUMENT = """# Benchmarks
 
-A run of `make bench` on {day}: {machine}.
+A run of `make bench` on {day}: {machine}; load average {load} at its end.
 
 Each figure stands beside a baseline that was measured in the same run, pair by pair in turn, so
 that a machine that is busy with other things hurts both alike. "Compared" is the median over the
@@ -53,10 +53,14 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
 
 def to_document(outcomes: Sequence[Outcome], *, day: str) -> str:
     """The table with what one must know to read it: the page of the documentation."""
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    machine = (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release().partition('-')[0]} on"
+        f" {platform.machine()}, Python {platform.python_version()}"
+    )
     return _DOCUMENT.format(
-        machine=f"{machine} on {platform.machine()}, Python {platform.python_version()}",
+        machine=machine,
         day=day,
+        load=f"{os.getloadavg()[0]:.1f}",
         table=to_markdown(outcomes),
     )
 
