@@ -21,7 +21,7 @@ import pyte
 from repobridge.process import read_process
 from tests.fakes.anthropic import FakeAnthropic
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 30.0
 COMMAND = (sys.executable, "-m", "repobridge_cli")
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[^\[])")
 
