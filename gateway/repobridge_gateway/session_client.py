@@ -5,10 +5,11 @@ Every call but a subscription has a deadline; a failed call raises a Refusal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from repobridge.idle import Activity
 from repobridge.session import codec
@@ -21,7 +22,7 @@ from repobridge.session.events import (
     MessageStatus,
     RunnerState,
 )
-from repobridge.session.refusals import from_rpc_error
+from repobridge.session.refusals import failures_as_refusals
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge_gateway.session_values import (
@@ -60,20 +61,20 @@ class SessionClient:
     async def submit(self, submission: Submission) -> Submitted:
         """Makes a message durable in the runner; idempotent by its id."""
         request = codec.to_pb(submission, pb.SubmitRequest)
-        answer = await _call(self._stub.Submit(request, timeout=CALL_SECONDS))
+        answer = await _call(self._stub.Submit, request, seconds=CALL_SECONDS)
         status = codec.from_pb(MessageStatus, answer.status)
         return Submitted(status=status, duplicate=answer.duplicate)
 
     async def withdraw(self, message_id: str) -> MessageStatus:
         """Takes a message back that is still queued."""
         request = pb.WithdrawRequest(message_id=message_id)
-        answer = await _call(self._stub.Withdraw(request, timeout=CALL_SECONDS))
+        answer = await _call(self._stub.Withdraw, request, seconds=CALL_SECONDS)
         return codec.from_pb(MessageStatus, answer)
 
     async def decide(self, decision: Decision) -> None:
         """Answers a request; the first answer wins, others are refused."""
         request = codec.to_pb(decision, pb.DecideRequest)
-        await _call(self._stub.Decide(request, timeout=CALL_SECONDS))
+        await _call(self._stub.Decide, request, seconds=CALL_SECONDS)
 
     async def interrupt(
         self, conversation_id: str, actor: Actor, cause: InterruptCause = InterruptCause.USER
@@ -96,13 +97,13 @@ class SessionClient:
         return await self._control(request)
 
     async def _control(self, request: pb.ControlRequest) -> Controlled:
-        answer = await _call(self._stub.Control(request, timeout=CONTROL_SECONDS))
+        answer = await _call(self._stub.Control, request, seconds=CONTROL_SECONDS)
         return codec.from_pb(Controlled, answer)
 
     async def sessions(self) -> Sessions:
         """Everything that runs there now."""
         request = pb.ListSessionsRequest()
-        answer = await _call(self._stub.ListSessions(request, timeout=CALL_SECONDS))
+        answer = await _call(self._stub.ListSessions, request, seconds=CALL_SECONDS)
         return Sessions(
             sessions=tuple(codec.from_pb(SessionInfo, each) for each in answer.sessions),
             runner=codec.from_pb(RunnerInfo, answer.runner),
@@ -112,7 +113,7 @@ class SessionClient:
         """Whether the runner is idle."""
         # Rounded up: nought would mean the runner's own default of ten minutes.
         request = pb.ActivityRequest(terminal_idle_seconds=-int(-terminal_idle_seconds // 1))
-        answer = await _call(self._stub.Activity(request, timeout=CALL_SECONDS))
+        answer = await _call(self._stub.Activity, request, seconds=CALL_SECONDS)
         return Activity(
             busy_reasons=_busy_reasons(answer.busy_reasons),
             last_activity=_time(answer, "last_activity"),
@@ -133,7 +134,7 @@ class SessionClient:
             mode=mode,
             terminal_idle_seconds=-int(-terminal_idle_seconds // 1),
         )
-        return bool((await _call(self._stub.Drain(request, timeout=CALL_SECONDS))).drained)
+        return bool((await _call(self._stub.Drain, request, seconds=CALL_SECONDS)).drained)
 
     async def subscribe(
         self, after: Cursor, *, conversation_ids: tuple[str, ...] = ()
@@ -143,30 +144,29 @@ class SessionClient:
             after=pb.Cursor(log_id=after.log_id, sequence=after.sequence),
             conversation_ids=conversation_ids,
         )
-        call = self._stub.Subscribe(request)
-        try:
-            async for message in call:
-                event = codec.event_from_pb(message)
-                if event is not None:
-                    yield event
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-        finally:
-            call.cancel()
+        with failures_as_refusals():
+            call = self._stub.Subscribe(request)
+            try:
+                async for message in call:
+                    event = codec.event_from_pb(message)
+                    if event is not None:
+                        yield event
+            finally:
+                call.cancel()
 
     async def download(self, blob_id: str, *, largest_bytes: int = 64 << 20) -> bytes:
         """The content of a blob that an event names."""
-        call = self._stub.Download(pb.DownloadRequest(blob_id=blob_id), timeout=CONTROL_SECONDS)
+        request = pb.DownloadRequest(blob_id=blob_id)
         content = bytearray()
-        try:
-            async for part in call:
-                content += part.chunk
-                if len(content) > largest_bytes:
-                    break
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-        finally:
-            call.cancel()
+        with failures_as_refusals():
+            call = self._stub.Download(request, timeout=CONTROL_SECONDS)
+            try:
+                async for part in call:
+                    content += part.chunk
+                    if len(content) > largest_bytes:
+                        break
+            finally:
+                call.cancel()
         return bytes(content[:largest_bytes])
 
 
@@ -183,8 +183,6 @@ def _time(answer: pb.ActivityResponse, name: Any) -> float | None:
     return codec.seconds(getattr(answer, name)) if answer.HasField(name) else None
 
 
-async def _call(call: Awaitable[T]) -> T:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from error
+async def _call(method: Callable[..., Awaitable[T]], request: Message, *, seconds: float) -> T:
+    with failures_as_refusals():
+        return await method(request, timeout=seconds)

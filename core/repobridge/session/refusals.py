@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import grpc
 
 from repobridge.errors import Refusal, Status
@@ -36,6 +40,30 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Refusal:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Refusal(Status.UNAVAILABLE, "NO_ANSWER", "The other side did not answer in time.")
     return Refusal(_status(code), code.name, text or f"The call failed with {code.name}.")
+
+
+@contextmanager
+def failures_as_refusals() -> Iterator[None]:
+    """Whatever ends a call in this block early is raised as a Refusal, but for a cancelled caller.
+
+    Who closes a channel cancels its calls, and each waiter gets a CancelledError that nobody sent
+    to its task: it would end in silence. A new call there is a UsageError.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+    except grpc.aio.UsageError as error:
+        raise _closed() from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise _closed() from error
+
+
+def _closed() -> Refusal:
+    return Refusal(Status.UNAVAILABLE, "UNREACHABLE", "The connection was closed.")
 
 
 def _status(code: grpc.StatusCode) -> Status:
