@@ -12,6 +12,7 @@ from repobridge.session.events import (
     MessageState,
     RunnerState,
     SessionState,
+    TurnError,
     TurnOpened,
     TurnOutcome,
     UsageUpdated,
@@ -157,6 +158,27 @@ async def test_after_the_turn_the_queue_is_held_and_the_next_runner_goes_on_with
     assert (await runner.ended("m2")).outcome is TurnOutcome.COMPLETED
     assert [each.message_id for each in runner.of(TurnOpened)] == ["m1", "m2"]
     assert len(anthropic_api.requests) == 2
+
+
+async def test_a_turn_that_is_interrupted_for_a_drain_says_so(
+    runner: LiveRunner, anthropic_api: FakeAnthropic
+) -> None:
+    gate = Gate()
+    anthropic_api.script(Text(["working\n", gate, "done\n"]))
+    await runner.submit("first")
+    await gate.reached()
+    await _drain(runner, mode=AFTER_TURN)
+    cut = pb.ControlRequest.Interrupt(cause=pb.INTERRUPT_CAUSE_DRAIN)
+    await runner.stub.Control(pb.ControlRequest(conversation_id="main", interrupt=cut))
+    ended = await runner.ended("m1")
+    assert (ended.outcome, ended.error) == (
+        TurnOutcome.INTERRUPTED,
+        TurnError(
+            "Drained", "The session was put to sleep before the turn ended; write again to go on."
+        ),
+    )
+    assert (await _drain(runner, mode=AFTER_TURN)).drained
+    await gate.open()
 
 
 async def test_a_held_queue_moves_again_when_the_drain_ends(

@@ -34,6 +34,7 @@ from repobridge_runner.turn import Turn
 _log = Logger("repobridge.session")
 _FINAL_BYTES = 256 << 10
 _COST_SECONDS = 1.0
+_DRAINED = "The session was put to sleep before the turn ended; write again to go on."
 _COUNTED = ("input", "output", "cache_read", "cache_write")
 
 
@@ -91,7 +92,9 @@ async def end_turn(
     """Tells the end of the open turn, once, with all that is still open in it."""
     turn = core.turn
     assert turn is not None
-    await cancel_requests(core, via=Via.TERMINAL)
+    if outcome is TurnOutcome.INTERRUPTED and turn.interrupt is InterruptCause.DRAIN:
+        error = TurnError("Drained", _DRAINED)
+    await cancel_requests(core, via=Via.TERMINAL, is_answered=True)
     if outcome is not TurnOutcome.COMPLETED:
         _read_last_usage(core, turn)
     bodies: list[Body] = list(turn.close())
@@ -138,10 +141,18 @@ async def goes_on(core: Core, turn: Turn) -> None:
     await core.emit(TurnOpened(TurnOrigin.RESUME, turn.message_id, turn.actor, core.model))
 
 
-async def cancel_requests(core: Core, *, via: Via = Via.POLICY, note: str = "") -> None:
-    """Ends every request that still waits."""
+async def cancel_requests(
+    core: Core, *, via: Via = Via.POLICY, note: str = "", is_answered: bool = False
+) -> None:
+    """Ends every request that still waits.
+
+    To an agent that is about to be interrupted or ended a no would be an answer like any other: it
+    would go on with its turn before the key or the signal reaches it.
+    """
     for pending in tuple(core.requests.waiting.values()):
-        await core.requests.close(pending, RequestOutcome.CANCELLED, via, note=note)
+        await core.requests.close(
+            pending, RequestOutcome.CANCELLED, via, note=note, is_answered=is_answered
+        )
 
 
 async def settle_paste(core: Core, pasting: Pasting) -> None:
