@@ -27,6 +27,13 @@ class Activity:
     log_id: str = ""
     last_sequence: int = 0
     queued_messages: int = 0
+    live_sessions: int = 0
+    sessions: int = 0
+
+
+def effective_replicas(*, replicas: int, min_replicas: int, suspend: bool) -> int:
+    """The wish that counts: the larger of the two, at most one pod, and none when suspended."""
+    return 0 if suspend else min(1, max(0, replicas, min_replicas))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

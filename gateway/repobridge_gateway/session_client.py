@@ -6,21 +6,20 @@ Every call but a subscription has a deadline; a failed call raises a Refusal.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from repobridge.idle import Activity
 from repobridge.session import codec
+from repobridge.session.calls import CALL_SECONDS, RunnerCalls
 from repobridge.session.events import (
     Actor,
-    BusyReason,
     Cursor,
     Event,
     InterruptCause,
     MessageStatus,
-    RunnerState,
 )
 from repobridge.session.refusals import failures_as_refusals
 from repobridge.session.v1 import session_pb2 as pb
@@ -35,7 +34,6 @@ from repobridge_gateway.session_values import (
     Submitted,
 )
 
-CALL_SECONDS = 10.0
 CONTROL_SECONDS = 30.0
 """A restart ends a process and starts it again."""
 LARGEST_MESSAGE_BYTES = 4 << 20
@@ -57,6 +55,7 @@ class SessionClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = SessionServiceStub(channel)
+        self._runner = RunnerCalls(channel, call_seconds=CALL_SECONDS)
 
     async def submit(self, submission: Submission) -> Submitted:
         """Makes a message durable in the runner; idempotent by its id."""
@@ -111,30 +110,16 @@ class SessionClient:
 
     async def activity(self, *, terminal_idle_seconds: float = 0.0) -> Activity:
         """Whether the runner is idle."""
-        # Rounded up: nought would mean the runner's own default of ten minutes.
-        request = pb.ActivityRequest(terminal_idle_seconds=-int(-terminal_idle_seconds // 1))
-        answer = await _call(self._stub.Activity, request, seconds=CALL_SECONDS)
-        return Activity(
-            busy_reasons=_busy_reasons(answer.busy_reasons),
-            last_activity=_time(answer, "last_activity"),
-            last_turn=_time(answer, "last_turn"),
-            state=next((s for s in RunnerState if s.value == answer.state), None),
-            log_id=answer.log_id,
-            last_sequence=answer.last_sequence,
-            queued_messages=answer.queued_messages,
-        )
+        return await self._runner.activity(terminal_idle_seconds=terminal_idle_seconds)
 
     async def drain(
         self, drain_id: str, *, after_turn: bool = False, terminal_idle_seconds: float = 0.0
     ) -> bool:
         """Asks for permission to stop the runner; True when it was given (for 30 seconds)."""
-        mode = pb.DrainRequest.AFTER_TURN if after_turn else pb.DrainRequest.IF_IDLE
-        request = pb.DrainRequest(
-            drain_id=drain_id,
-            mode=mode,
-            terminal_idle_seconds=-int(-terminal_idle_seconds // 1),
+        answer = await self._runner.drain(
+            drain_id, after_turn=after_turn, terminal_idle_seconds=terminal_idle_seconds
         )
-        return bool((await _call(self._stub.Drain, request, seconds=CALL_SECONDS)).drained)
+        return answer.is_granted
 
     async def subscribe(
         self, after: Cursor, *, conversation_ids: tuple[str, ...] = ()
@@ -172,15 +157,6 @@ class SessionClient:
 
 def _control(conversation_id: str, actor: Actor) -> pb.ControlRequest:
     return pb.ControlRequest(conversation_id=conversation_id, actor=codec.to_pb(actor, pb.Actor))
-
-
-def _busy_reasons(values: Any) -> tuple[BusyReason | None, ...]:
-    members = {member.value: member for member in BusyReason}
-    return tuple(members.get(value) for value in values)
-
-
-def _time(answer: pb.ActivityResponse, name: Any) -> float | None:
-    return codec.seconds(getattr(answer, name)) if answer.HasField(name) else None
 
 
 async def _call(method: Callable[..., Awaitable[T]], request: Message, *, seconds: float) -> T:

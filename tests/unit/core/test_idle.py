@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repobridge.idle import Activity, IdleAction, IdleDecision, IdlePolicy, decide
+from repobridge.idle import (
+    Activity,
+    IdleAction,
+    IdleDecision,
+    IdlePolicy,
+    decide,
+    effective_replicas,
+)
 from repobridge.session.events import BusyReason
 
 POLICY = IdlePolicy(idle_seconds=600.0, max_awake_seconds=86_400.0)
@@ -53,6 +60,25 @@ def test_a_bridge_with_a_least_replica_stays() -> None:
     policy = IdlePolicy(idle_seconds=1.0, min_replicas=1)
     decision = decide(Activity(last_activity=0.0), policy=policy, awake_since=0.0, now=1e9)
     assert (decision.action, decision.reason) == (IdleAction.STAY, "MinReplicas")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "min_replicas", "suspend", "expected"),
+    [
+        (0, 0, False, 0),
+        (1, 0, False, 1),
+        (0, 1, False, 1),
+        (1, 1, False, 1),
+        (3, 0, False, 1),
+        (-1, 0, False, 0),
+        (1, 1, True, 0),
+    ],
+)
+def test_the_wish_is_the_larger_one_and_none_when_suspended(
+    replicas: int, min_replicas: int, suspend: bool, expected: int
+) -> None:
+    found = effective_replicas(replicas=replicas, min_replicas=min_replicas, suspend=suspend)
+    assert found == expected
 
 
 @given(
