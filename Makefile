@@ -3,8 +3,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CACHE := $(or $(REPOBRIDGE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/repobridge)
 PYTHON ?= python3
+# The programs that tests need, of those in tests/clustertools/catalog.py.
+CLUSTER_TOOLS := etcd kube-apiserver kubectl
 
-.PHONY: help setup demo test test-long lint format bench proto docs clean
+.PHONY: help setup cluster-tools demo test test-long lint format bench proto docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -26,13 +28,16 @@ $(CACHE)/claude-cli/.path: .venv/.synced session-runner/claude-cli/package.json 
 	@mkdir -p $(@D)
 	@scripts/install-claude > $@.new && mv $@.new $@
 
+cluster-tools: .venv/.synced ## Build the Kubernetes that tests use, once a version (15 minutes on two cores; then cached)
+	@$(PY) -m tests.clustertools $(CLUSTER_TOOLS) >/dev/null
+
 demo: setup ## The main job: serve a sample repository and chat with it
 	@$(PY) -m scripts.demo
 
-test: setup ## Every test, one case of each long sweep
+test: setup cluster-tools ## Every test, one case of each long sweep
 	$(PY) -m pytest -m "not long"
 
-test-long: setup ## Every test, the long sweeps whole
+test-long: setup cluster-tools ## Every test, the long sweeps whole
 	$(PY) -m pytest
 
 lint: .venv/.synced ## ruff, mypy --strict, import contracts, and that uv.lock is current
