@@ -23,14 +23,15 @@ def narrowed_directories(closed: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(sorted(Path(os.fsdecode(path)) for path in way if os.access(path, os.W_OK)))
 
 
-def closed_to_agents(state_dir: Path) -> tuple[Path, ...]:
+def closed_to_agents(state_dir: Path, *, volume: str = "") -> tuple[Path, ...]:
     """What an agent's processes can't open, where the kernel can close it at no cost to them.
 
-    Landlock would also keep them from making entries in every directory above: that is right on a
-    volume of its own, and would break a home directory.
+    Landlock would also keep them from making entries in every directory above: that is right in
+    the root of a volume that is the bridge's own, and would break a home directory.
     """
     private = state_dir / "private"
-    narrowed = set(narrowed_directories([private])) - {state_dir.resolve()}
+    ours = {state_dir.resolve(), *([Path(volume).resolve()] if volume else [])}
+    narrowed = set(narrowed_directories([private])) - ours
     if not landlock_abi() or narrowed:
         where = ", ".join(map(str, sorted(narrowed)))
         _log.debug("runner state not closed to agents", would_narrow=where)

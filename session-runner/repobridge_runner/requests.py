@@ -138,10 +138,21 @@ class Requests:
         return outcome
 
     async def close(
-        self, pending: Pending, outcome: RequestOutcome, via: Via, *, note: str = ""
+        self,
+        pending: Pending,
+        outcome: RequestOutcome,
+        via: Via,
+        *,
+        note: str = "",
+        is_answered: bool = True,
     ) -> bool:
-        """Ends a request without a person's decision; False when it was over already."""
+        """Ends a request without a person's decision; False when it was over already.
+
+        One that is not answered leaves its hook waiting until the agent lets go of it.
+        """
         resolved = RequestResolved(pending.request_id, outcome, via, note=note)
+        if not is_answered:
+            return await self._resolve(pending, resolved, None)
         if isinstance(pending.body, QuestionAsked):
             return await self._resolve(pending, resolved, Answers(None, note))
         allow = outcome is RequestOutcome.ALLOWED
@@ -155,7 +166,7 @@ class Requests:
         )
         if won:
             self.waiting.pop(pending.request_id, None)
-            if not pending.future.done():
+            if answer is not None and not pending.future.done():
                 pending.future.set_result(answer)
             await self._listener(pending, resolved, answer)
         return won

@@ -105,7 +105,7 @@ class Runner:
         self._prepared = asyncio.Event()
         self._unusable: WorkspaceError | None = None
         self._agent_refusal = ""
-        self._closed = closed_to_agents(settings.state_dir)
+        self._closed = closed_to_agents(settings.state_dir, volume=settings.volume)
         self._tasks: asyncio.TaskGroup
         self._own_tasks: set[asyncio.Task[None]] = set()
         self._workspaces: dict[str, WorkspaceChanged] = {}

@@ -1,4 +1,4 @@
-"""The runner's settings: read once from one JSON file, frozen, with units in their names."""
+"""The runner's settings: read once from one JSON text, frozen, with units in their names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_ENVIRONMENT = (
 
 
 class SettingsError(RepoBridgeError):
-    """The settings file is unusable; the message names the file and the field."""
+    """The settings are unusable; the message names the file or variable, and the field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,9 @@ class RunnerSettings:
     state_dir: Path
     """The log, blobs, worktrees and the agent's own configuration; private to the runner."""
     socket: Path
+    volume: str = ""
+    """The root of a volume that is this bridge's alone, with `directory`, `state_dir` and HOME in
+    it: agents may make no entries directly in it. Empty: there is none."""
     repository: RepositorySettings = RepositorySettings()
     agent: AgentSettings = AgentSettings()
     live_sessions: int = 4
@@ -99,15 +102,20 @@ class RunnerSettings:
 def load(path: Path) -> RunnerSettings:
     """Reads a settings file; raises SettingsError that names the file and the field."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    return parse(text, source=str(path))
+
+
+def parse(text: str, *, source: str) -> RunnerSettings:
+    """Reads settings; raises SettingsError that names `source` and the field."""
     try:
-        settings = _build(RunnerSettings, raw, "")
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
+        settings = _build(RunnerSettings, json.loads(text), "")
+    except (SettingsError, ValueError) as error:
+        raise SettingsError(f"{source}: {error}") from None
     if wrong := wrong_value(settings):
-        raise SettingsError(f"{path}: {wrong}")
+        raise SettingsError(f"{source}: {wrong}")
     assert isinstance(settings, RunnerSettings)
     return settings
 
@@ -119,7 +127,7 @@ def dump(settings: RunnerSettings) -> str:
 
 def _build(kind: type, raw: Any, where: str) -> Any:
     if not isinstance(raw, dict):
-        raise SettingsError(f"{where or 'the file'} must be an object")
+        raise SettingsError(f"{where or 'the whole'} must be an object")
     hints = typing.get_type_hints(kind)
     known = {each.name: each for each in dataclasses.fields(kind)}
     for name in raw:

@@ -13,6 +13,7 @@ import pytest
 from repobridge.session.events import (
     MessageChanged,
     MessageState,
+    RequestOutcome,
     SessionChanged,
     SessionState,
     TextDelta,
@@ -20,9 +21,11 @@ from repobridge.session.events import (
     ToolStarted,
     TurnOpened,
     TurnOutcome,
+    Via,
 )
 from repobridge.session.v1 import session_pb2 as pb
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
+from tests.live_terminal import KEY_ESCAPE, attached
 from tests.session.faulty import FaultyRunner, assert_one_end_each, eventually, scripted_runner
 
 
@@ -249,6 +252,37 @@ async def test_an_agent_that_does_not_go_on_with_a_cut_turn_is_ended_and_the_tur
         assert [body.reason for body in runner.of(SessionChanged)].count("NotResumed") == 2
         assert len(scripted.recorded("start")) == 3
         assert_one_end_each(runner)
+
+
+async def test_an_escape_whose_hook_ends_late_is_no_permission(
+    tmp_path: Path, scripted: ScriptedClaude
+) -> None:
+    scripted.script(hang_up_late_seconds=2.5)
+    async with scripted_runner(tmp_path, scripted) as runner:
+        await runner.submit("%ask touch escaped")
+        asked = await runner.approval()
+        async with attached(runner) as terminal:
+            await terminal.shows("Do you want to proceed?")
+            await terminal.type(KEY_ESCAPE)
+            resolved = await runner.resolved(asked.request_id)
+        assert (resolved.outcome, resolved.via) == (RequestOutcome.CANCELLED, Via.TERMINAL)
+        assert (await runner.ended("m1")).outcome is TurnOutcome.INTERRUPTED
+        assert scripted.recorded("tool") == []
+
+
+async def test_an_interrupt_that_is_taken_late_does_not_let_the_turn_go_on_with_a_no(
+    tmp_path: Path, scripted: ScriptedClaude
+) -> None:
+    scripted.script(escape_late_seconds=0.5)
+    async with scripted_runner(tmp_path, scripted) as runner:
+        await runner.submit("%ask touch never\n%say went on")
+        asked = await runner.approval()
+        await runner.interrupt()
+        resolved = await runner.resolved(asked.request_id)
+        assert (resolved.outcome, resolved.via) == (RequestOutcome.CANCELLED, Via.POLICY)
+        assert (await runner.ended("m1")).outcome is TurnOutcome.INTERRUPTED
+        assert runner.of(TextDelta) == []
+        assert (await runner.turn("next")).outcome is TurnOutcome.COMPLETED
 
 
 async def test_an_interrupt_ends_a_turn_that_stands_still(

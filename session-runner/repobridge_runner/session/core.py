@@ -59,6 +59,8 @@ class Core:
         self.is_stale = False
         self.is_stopping = False
         self.interrupted_at = 0.0
+        self.dismissed: frozenset[str] = frozenset()
+        """The requests that waited when somebody last pressed ESC in the terminal."""
         self.watch_until = 0.0
         self.failed_starts = 0
         self.exits_in_paste = 0

@@ -1,12 +1,13 @@
 """What a person's keys in an attached terminal mean: a draft, an interrupt, an answer to a dialog.
 
 No hook tells of these. ESC shows in the transcript unless nothing was said yet; that a dialog was
-answered with yes shows only in that the prompt stands again while its request still waits.
+answered with yes shows only in that the prompt stands again while its request goes on waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from repobridge.session.events import (
     ApprovalRequested,
@@ -16,11 +17,14 @@ from repobridge.session.events import (
 )
 from repobridge_runner import inputs
 from repobridge_runner.agents.claude import ClaudeAgent
+from repobridge_runner.requests import Pending
 from repobridge_runner.screen import prompt_is_empty
 from repobridge_runner.session.core import Core
 
 PAINTED_SECONDS = 0.3
 """By then the agent has painted what a key did."""
+_HANG_UP_SECONDS = 1.5
+"""By then the agent has let go of the hook of a dialog that was answered with no."""
 _WATCH_SECONDS = 3.0
 _INTERRUPTS = (inputs.ESCAPE, inputs.CLEAR)
 
@@ -29,7 +33,10 @@ def typed(core: Core, keys: bytes) -> None:
     """Takes note of keys that are about to reach the agent; never waits."""
     core.typed_at = core.last_activity = core.around.clock()
     if core.requests.waiting:
-        core.mailbox.do_in(PAINTED_SECONDS, lambda: _look_for_dialog(core))
+        if keys.endswith(_INTERRUPTS):
+            core.dismissed = frozenset(core.requests.waiting)
+        else:
+            core.mailbox.do_in(PAINTED_SECONDS, lambda: _look_for_dialog(core))
     elif core.turn is not None and keys in _INTERRUPTS:
         core.mailbox.do_in(0.0, lambda: _interrupted(core))
     else:
@@ -48,16 +55,26 @@ async def box_is_empty(agent: ClaudeAgent) -> bool:
 
 
 async def _look_for_dialog(core: Core) -> bool:
-    """A dialog that is gone, while its hook still waits, was answered with yes."""
+    """A dialog that is gone was answered; the hook of a no ends soon, that of a yes does not."""
     waiting = [
         pending
         for pending in core.requests.waiting.values()
         if isinstance(pending.body, ApprovalRequested)
+        # A no must never look like a yes, however late the agent lets go of its hook.
+        and pending.request_id not in core.dismissed
     ]
     if not waiting or core.agent is None or not await box_is_empty(core.agent):
         return False
-    for pending in waiting:
-        await core.requests.close(pending, RequestOutcome.ALLOWED, Via.TERMINAL)
+    core.mailbox.do_in(_HANG_UP_SECONDS, lambda: _still_waiting(core, waiting))
+    return True
+
+
+async def _still_waiting(core: Core, gone: Sequence[Pending]) -> bool:
+    """What waits although its dialog has been gone for long was answered with yes."""
+    for pending in gone:
+        request_id = pending.request_id
+        if request_id in core.requests.waiting and request_id not in core.dismissed:
+            await core.requests.close(pending, RequestOutcome.ALLOWED, Via.TERMINAL)
     return True
 
 

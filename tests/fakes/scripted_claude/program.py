@@ -201,6 +201,7 @@ class Program:
 
     def _escape(self) -> None:
         if self._turn is not None:
+            time.sleep(self._script.escape_late_seconds)
             self._turn.break_off()
 
     def _clear(self) -> None:

@@ -22,6 +22,8 @@ _DEFAULTS: dict[str, object] = {
     "forget_cut": False,  # stands at its prompt where it should go on with a cut turn
     "answer": "",
     "transcript_late_seconds": 0.0,
+    "escape_late_seconds": 0.0,  # between ESC and what it does
+    "hang_up_late_seconds": 0.0,  # between ESC, which closes the dialog, and the end of its hook
 }
 
 
@@ -51,6 +53,8 @@ class Script:
         self.forget_cut = bool(whole["forget_cut"])
         self.answer = str(whole["answer"])
         self.transcript_late_seconds = float(str(whole["transcript_late_seconds"]))
+        self.escape_late_seconds = float(str(whole["escape_late_seconds"]))
+        self.hang_up_late_seconds = float(str(whole["hang_up_late_seconds"]))
         if self.start not in ("", "hang", "exit"):
             raise BadUse(f"start: {self.start!r} is neither 'hang' nor 'exit'")
 

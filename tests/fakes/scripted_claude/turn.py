@@ -77,7 +77,11 @@ class Turn:
             if self._is_over:
                 return
             os.write(self._stopped, b".")
-        self._hooks.hang_up()
+        late = self._script.hang_up_late_seconds
+        if late:
+            threading.Timer(late, self._hooks.hang_up).start()
+        else:
+            self._hooks.hang_up()
 
     def allow_here(self) -> None:
         """Enter in the open dialog."""
@@ -129,12 +133,14 @@ class Turn:
     def _tool(self, command: str) -> None:
         tool = {"tool_name": "Bash", "tool_input": {"command": command}}
         tool_use_id = f"toolu_{uuid.uuid4().hex}"
+        self.has_output = True
         self._post("PreToolUse", tool_use_id=tool_use_id, **tool)
         self._run_tool(command, tool_use_id, tool)
 
     def _ask(self, command: str) -> None:
         tool = {"tool_name": "Bash", "tool_input": {"command": command}}
         tool_use_id = f"toolu_{uuid.uuid4().hex}"
+        self.has_output = True
         self._post("PreToolUse", tool_use_id=tool_use_id, **tool)
         if self._is_allowed(tool):
             self._run_tool(command, tool_use_id, tool)

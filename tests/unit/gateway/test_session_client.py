@@ -41,7 +41,7 @@ class Silent:
 async def silent(tmp_path: Path) -> AsyncIterator[Silent]:
     server = grpc.aio.server()
     runner = Silent()
-    methods = {
+    methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Activity": grpc.unary_unary_rpc_method_handler(runner.call),
         "Subscribe": grpc.unary_stream_rpc_method_handler(runner.stream),
         "Download": grpc.unary_stream_rpc_method_handler(runner.stream),
