@@ -1,0 +1,113 @@
+"""Who may do what in a bridge's channel, and how much of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from repobridge.crd_base import Duration, ListSet, Model, Rule, Snowflake, duration_between
+
+
+class Bucket(Model):
+    """A token bucket for messages."""
+
+    per_second: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+    """Messages a second over time."""
+    burst: Annotated[int, Field(ge=1, le=1000)]
+    """How many of them at once."""
+
+
+class Window(Model):
+    """How many requests are answered in a period."""
+
+    per: Annotated[Duration, duration_between("1m", "744h")]
+    """The period, such as 1h."""
+    requests: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many."""
+
+
+class Rate(Model):
+    """How fast messages may come; what is absent is as the gateway's settings have it."""
+
+    enabled: bool = True
+    """False: this bridge has no limits of rate."""
+    user: Bucket | None = None
+    """For each person."""
+    channel: Bucket | None = None
+    """For the channel as a whole."""
+    windows: Annotated[tuple[Window, ...], Field(max_length=4)] = ()
+    """Further bounds for each person over longer times."""
+
+
+class BudgetScope(StrEnum):
+    """Whose budget it is."""
+
+    USER = "user"
+    ROLE = "role"
+    BRIDGE = "bridge"
+    GUILD = "guild"
+
+
+class Budget(Model):
+    """How much may be spent in a period."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="has(self.tokens) || has(self.usd)",
+            message="needs tokens, usd, or both",
+            holds=lambda b: b.tokens is not None or b.usd is not None,
+        ),
+    )
+    per: BudgetScope
+    """Whose budget it is: each user's, each role's, the bridge's, or the guild's."""
+    tokens: Annotated[int, Field(ge=1, le=1_000_000_000_000)] | None = None
+    """Tokens that may be used, in and out."""
+    usd: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
+    """US dollars that may be spent."""
+    period: Annotated[Duration, duration_between("1m", "8784h")] = "24h"
+    """How long until the budget is whole again."""
+
+
+class Limits(Model):
+    """What keeps a bridge from being used up; absent: what the gateway's settings say."""
+
+    rate: Rate | None = None
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=8)] = ()
+    """Further bounds, each of which holds."""
+
+
+class Permission(StrEnum):
+    """Something that people do in a channel."""
+
+    PROMPT = "prompt"
+    APPROVE = "approve"
+    MANAGE = "manage"
+
+
+ModelName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Access(Model):
+    """What the holders of a role, or one person, may do."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="has(self.roleId) != has(self.userId)",
+            message="must name either a roleId or a userId; write two entries for both",
+            holds=lambda a: (a.role_id is None) != (a.user_id is None),
+        ),
+    )
+    role_id: Snowflake | None = None
+    """The id of a role of the guild."""
+    user_id: Snowflake | None = None
+    """The id of a person."""
+    permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=3), ListSet()] = (
+        Permission.PROMPT,
+    )
+    """prompt: write to the agent; approve: decide what it asks; manage: restart it, end sessions,
+    allow things for good."""
+    models: Annotated[tuple[ModelName, ...], Field(max_length=16), ListSet()] = ()
+    """Which models they may choose; absent: the bridge's own alone."""
+    limits: Limits | None = None
