@@ -11,24 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from repobridge import names
+from repobridge.crd import API_VERSION, GROUP, KIND
 
 FIELD_MANAGER = "repobridge-operator"
-API_VERSION = "repobridge.dev/v1alpha1"
-KIND = "RepoBridge"
 APP = "session-runner"
 MANAGED_BY = "repobridge"
 
 LABEL_APP = "app.kubernetes.io/name"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
-LABEL_BRIDGE = "repobridge.dev/bridge"
-LABEL_UID = "repobridge.dev/uid"
-RESERVED_PREFIX = "repobridge.dev/"
+LABEL_BRIDGE = f"{GROUP}/bridge"
+LABEL_UID = f"{GROUP}/uid"
 
-ANNOTATION_TEMPLATE = "repobridge.dev/template"
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
 """The hash of what a pod was made from."""
-ANNOTATION_SETTINGS = "repobridge.dev/runner-settings"
-"""The runner's settings, projected into the pod as a file."""
-ANNOTATION_DEATHS = "repobridge.dev/deaths"
+ANNOTATION_DEATHS = f"{GROUP}/deaths"
 """How many pods in a row died young before this one."""
 
 _LONGEST_LABEL = 63
