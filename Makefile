@@ -4,7 +4,7 @@ PY := .venv/bin/python
 CACHE := $(or $(REPOBRIDGE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/repobridge)
 PYTHON ?= python3
 # The programs that tests need, of those in tests/clustertools/catalog.py.
-CLUSTER_TOOLS := etcd kube-apiserver kubectl
+CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager
 
 .PHONY: help setup cluster-tools demo test test-long lint format bench proto docs clean
 help: ## This list
