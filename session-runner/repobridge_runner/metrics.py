@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from repobridge.session.events import SessionState
+from repobridge_runner.machine_address import MachineAddress
 from repobridge_runner.runner import Runner
 
 
@@ -72,9 +73,8 @@ def _unacked(runner: Runner) -> int:
     return 0 if acked is None else runner.log.last_sequence - acked
 
 
-def serve(runner: Runner, address: str) -> None:
-    """Serves the metrics at HOST:PORT, in a thread of its own."""
-    host, _, port = address.rpartition(":")
+def serve(runner: Runner, address: str) -> MachineAddress:
+    """Serves the metrics at HOST:PORT, in threads of their own, until it is closed."""
     registry = CollectorRegistry()
     registry.register(RunnerMetrics(runner))
-    start_http_server(int(port), addr=host or "127.0.0.1", registry=registry)
+    return MachineAddress(address, registry)

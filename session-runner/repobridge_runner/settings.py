@@ -94,8 +94,12 @@ class RunnerSettings:
     log_max_bytes: int = 1 << 30
     guard_root_pid: int = 0
     """Descendants of this process may not use the socket; 0: the runner itself."""
+    listen_address: str = ""
+    """HOST:PORT for gateway and operator, who show certificates; empty: only the socket."""
+    tls_directory: str = ""
+    """Where tls.crt, tls.key and ca.crt are, for `listen_address`; read again as they change."""
     metrics_address: str = ""
-    """HOST:PORT for Prometheus; empty: none."""
+    """HOST:PORT for Prometheus, and for probes at /healthz; empty: none."""
     log_format: str = "text"
 
 

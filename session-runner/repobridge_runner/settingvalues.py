@@ -22,6 +22,8 @@ def wrong_value(settings: Any) -> str:
             value = getattr(value, name)
         if not is_right(value):
             return f"{path}: {json.dumps(value, default=str)[:80]} is not {expected}"
+    if settings.listen_address and not settings.tls_directory:
+        return "tls_directory: is missing; listen_address takes nobody in without certificates"
     return ""
 
 
@@ -59,6 +61,7 @@ _CHECKS: tuple[_Check, ...] = (
         "one of " + ", ".join(PERMISSION_MODES),
     ),
     ("log_format", _FORMATS.__contains__, "one of " + ", ".join(_FORMATS)),
+    ("listen_address", _is_address, "HOST:PORT"),
     ("metrics_address", _is_address, "HOST:PORT"),
     *((name, _is_positive, "above zero") for name in _POSITIVE),
     *((name, lambda value: _is_positive(value + 1), "zero or more") for name in _NOT_NEGATIVE),

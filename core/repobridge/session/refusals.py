@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import grpc
 
+from repobridge import tls_failures
 from repobridge.errors import Refusal, Status
 from repobridge.session.v1 import session_pb2 as pb
 
@@ -36,6 +37,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Refusal:
             return Refusal(_status(code), detail.reason, detail.message, dict(detail.params))
     text = error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
+        if (failure := tls_failures.meaning(text)) is not None:
+            return failure
         return Refusal(Status.UNAVAILABLE, "UNREACHABLE", text or "The other side is gone.")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Refusal(Status.UNAVAILABLE, "NO_ANSWER", "The other side did not answer in time.")

@@ -1,0 +1,347 @@
+"""The real runner over TCP with real certificates: who gets in, who does not, and rotation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from repobridge.certificates import Issued, make_ca, make_certificate
+from repobridge.errors import Refusal
+from repobridge.session.events import TurnOutcome
+from repobridge.session.refusals import failures_as_refusals
+from repobridge.session.v1 import session_pb2 as pb
+from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
+from repobridge.tls import (
+    ROLE_GATEWAY,
+    ROLE_OPERATOR,
+    bridge_channel,
+    bridge_dns_name,
+    client_credentials,
+    target,
+)
+from repobridge.tls_files import TlsMaterial
+from tests.fakes.scripted_claude.installed import ScriptedClaude
+from tests.live_runner import LiveRunner
+from tests.session.faulty import make_runner
+from tests.session.test_endings import free_port
+
+if TYPE_CHECKING:
+    from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+CA, NEXT_CA = make_ca(now=NOW), make_ca(now=NOW)
+PATIENCE_SECONDS = 30.0
+
+
+def material(issued: Issued, *, bundle: bytes = CA.certificate) -> TlsMaterial:
+    return TlsMaterial(certificate=issued.certificate, key=issued.key, bundle=bundle)
+
+
+def role(
+    uri: str = ROLE_GATEWAY, *, ca: Issued = CA, bundle: bytes = CA.certificate
+) -> TlsMaterial:
+    return material(make_certificate(ca, now=NOW, uris=[uri]), bundle=bundle)
+
+
+def bridge(uid: str, *, ca: Issued = CA, bundle: bytes = CA.certificate) -> TlsMaterial:
+    return material(make_certificate(ca, now=NOW, dns_names=[bridge_dns_name(uid)]), bundle=bundle)
+
+
+def swap(directory: Path, found: TlsMaterial) -> None:
+    """Replaces the files as the kubelet does: all at once, behind a symbolic link."""
+    fresh = directory / f"..{uuid.uuid4()}"
+    fresh.mkdir(parents=True)
+    contents = {"tls.crt": found.certificate, "tls.key": found.key, "ca.crt": found.bundle}
+    for name, content in contents.items():
+        (fresh / name).write_bytes(content)
+        if not (directory / name).is_symlink():
+            (directory / name).symlink_to(f"..data/{name}")
+    link = directory / "..new"
+    link.symlink_to(fresh.name)
+    link.replace(directory / "..data")
+
+
+class SecureRunner:
+    """A live runner, its port and its certificate files."""
+
+    def __init__(self, live: LiveRunner, *, port: int, tls: Path) -> None:
+        self.live = live
+        self.uid = live.settings.bridge_uid
+        self.port = port
+        self.tls = tls
+
+    @asynccontextmanager
+    async def called_as(
+        self, who: TlsMaterial, *, uid: str = ""
+    ) -> AsyncIterator[SessionServiceAsyncStub]:
+        async with self.channel(who, uid=uid) as channel:
+            with failures_as_refusals():
+                yield SessionServiceStub(channel)
+
+    def channel(self, who: TlsMaterial, *, uid: str = "") -> grpc.aio.Channel:
+        return bridge_channel(
+            "127.0.0.1", self.port, uid=uid or self.uid, credentials=client_credentials(who)
+        )
+
+    async def sessions(self, who: TlsMaterial, *, uid: str = "") -> pb.ListSessionsResponse:
+        async with self.called_as(who, uid=uid) as stub:
+            request = pb.ListSessionsRequest()
+            return await stub.ListSessions(request, timeout=PATIENCE_SECONDS)
+
+    async def refusal(self, who: TlsMaterial, *, uid: str = "") -> str:
+        """The reason for which a caller gets nowhere."""
+        with pytest.raises(Refusal) as caught:
+            await self.sessions(who, uid=uid)
+        assert caught.value.message
+        return caught.value.reason
+
+    def logged(self, message: str) -> list[Mapping[str, Any]]:
+        lines = (line for line in self.live.log_text().splitlines() if line.startswith("{"))
+        return [line for line in map(json.loads, lines) if line["msg"] == message]
+
+
+@pytest.fixture
+async def secure(tmp_path: Path) -> AsyncIterator[SecureRunner]:
+    directory, tls, port = tmp_path / "directory", tmp_path / "tls", free_port()
+    directory.mkdir()
+    live = make_runner(
+        directory,
+        tmp_path / "home",
+        agent=ScriptedClaude(tmp_path / "agent").agent,
+        listen_address=f"127.0.0.1:{port}",
+        tls_directory=str(tls),
+        log_format="json",
+    )
+    swap(tls, bridge(live.settings.bridge_uid))
+    await live.start()
+    try:
+        yield SecureRunner(live, port=port, tls=tls)
+    finally:
+        await live.stop()
+
+
+async def test_the_gateway_may_submit_and_follow_a_turn(secure: SecureRunner) -> None:
+    async with secure.called_as(role()) as stub, asyncio.timeout(PATIENCE_SECONDS):
+        events = stub.Subscribe(pb.SubscribeRequest())
+        await stub.Submit(
+            pb.SubmitRequest(
+                conversation_id="main", message_id="m1", text="hello", author=pb.Actor(id="uid:1")
+            )
+        )
+        async for event in events:
+            if event.HasField("turn_ended"):
+                break
+        assert event.turn_ended.outcome == TurnOutcome.COMPLETED.value
+
+
+async def test_the_operator_may_ask_and_drain_and_nothing_else(secure: SecureRunner) -> None:
+    async with secure.called_as(role(ROLE_OPERATOR)) as stub, asyncio.timeout(PATIENCE_SECONDS):
+        sessions = await stub.ListSessions(pb.ListSessionsRequest())
+        assert sessions.runner.bridge_uid == secure.uid
+        assert list((await stub.Activity(pb.ActivityRequest())).busy_reasons) == []
+        assert (await stub.Drain(pb.DrainRequest(drain_id="d1"))).drained
+        assert (await stub.Resume(pb.ResumeRequest(drain_id="d1"))).resumed
+        refused: dict[str, grpc.aio.Call] = {
+            "Submit": stub.Submit(pb.SubmitRequest()),
+            "Amend": stub.Amend(pb.AmendRequest()),
+            "Withdraw": stub.Withdraw(pb.WithdrawRequest()),
+            "Ack": stub.Ack(pb.AckRequest()),
+            "Decide": stub.Decide(pb.DecideRequest()),
+            "Control": stub.Control(pb.ControlRequest()),
+            "Diff": stub.Diff(pb.DiffRequest()),
+            "Subscribe": stub.Subscribe(pb.SubscribeRequest()),
+            "Download": stub.Download(pb.DownloadRequest()),
+            "Upload": stub.Upload(iter([pb.UploadRequest()])),
+            "Attach": stub.Attach(iter([pb.AttachRequest()])),
+        }
+        said = {name: (await call.code(), await call.details()) for name, call in refused.items()}
+    assert said == {
+        name: (
+            grpc.StatusCode.PERMISSION_DENIED,
+            f"The role operator may not call {name};"
+            " it may call Activity, Drain, ListSessions, Resume.",
+        )
+        for name in refused
+    }
+    assert set(refused) | {"Activity", "Drain", "ListSessions", "Resume"} == {
+        method.name for method in pb.DESCRIPTOR.services_by_name["SessionService"].methods
+    }
+
+
+async def test_a_refused_role_is_told_why_and_logged(secure: SecureRunner) -> None:
+    with pytest.raises(Refusal) as caught:
+        async with secure.called_as(role(ROLE_OPERATOR)) as stub:
+            await stub.Submit(pb.SubmitRequest(), timeout=PATIENCE_SECONDS)
+    assert caught.value.reason == "ROLE_NOT_ALLOWED"
+    assert caught.value.params == {
+        "role": "operator",
+        "call": "Submit",
+        "allowed": "Activity, Drain, ListSessions, Resume",
+    }
+    [line] = secure.logged("call refused")
+    assert (line["reason"], line["call"]) == ("ROLE_NOT_ALLOWED", "Submit")
+
+
+async def test_a_certificate_of_no_known_role_may_call_nothing(secure: SecureRunner) -> None:
+    assert await secure.refusal(role("repobridge://role/person")) == "NO_ROLE"
+
+
+@pytest.mark.parametrize("uri", [ROLE_GATEWAY, ROLE_OPERATOR])
+async def test_health_is_open_to_every_role(secure: SecureRunner, uri: str) -> None:
+    async with secure.channel(role(uri)) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS
+        )
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("who", ["foreign", "expired", "another bridge"])
+async def test_who_proves_nothing_does_not_get_in(secure: SecureRunner, who: str) -> None:
+    expired = make_certificate(CA, now=NOW - 9 * DAY, lifetime=DAY, uris=[ROLE_GATEWAY])
+    shown = {
+        "foreign": role(ca=NEXT_CA),
+        "expired": material(expired),
+        "another bridge": bridge(str(uuid.uuid4())),
+    }[who]
+    assert await secure.refusal(shown) == "CERTIFICATE_REFUSED"
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_who_shows_nothing_does_not_get_in(secure: SecureRunner, encrypted: bool) -> None:
+    options = (("grpc.ssl_target_name_override", bridge_dns_name(secure.uid)),)
+    address = target("127.0.0.1", secure.port)
+    channel = (
+        grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(CA.certificate), options)
+        if encrypted
+        else grpc.aio.insecure_channel(address)
+    )
+    async with channel:
+        with pytest.raises(Refusal) as caught, failures_as_refusals():
+            await SessionServiceStub(channel).ListSessions(
+                pb.ListSessionsRequest(), timeout=PATIENCE_SECONDS
+            )
+    assert caught.value.reason == "CERTIFICATE_REFUSED"
+
+
+async def test_another_bridge_at_the_address_hears_nothing(secure: SecureRunner) -> None:
+    assert await secure.refusal(role(), uid=str(uuid.uuid4())) == "OTHER_BRIDGE"
+
+
+async def test_a_runner_with_an_expired_or_foreign_certificate_is_refused(
+    secure: SecureRunner,
+) -> None:
+    names = [bridge_dns_name(secure.uid)]
+    swap(secure.tls, material(make_certificate(NEXT_CA, now=NOW, dns_names=names)))
+    assert await secure.refusal(role()) == "CERTIFICATE_UNTRUSTED"
+    expired = make_certificate(CA, now=NOW - 9 * DAY, lifetime=DAY, dns_names=names)
+    swap(secure.tls, material(expired))
+    assert await secure.refusal(role()) == "CERTIFICATE_EXPIRED"
+
+
+async def test_a_rotation_leaves_an_open_stream_alone(secure: SecureRunner) -> None:
+    both = CA.certificate + NEXT_CA.certificate
+    async with secure.called_as(role()) as stub, asyncio.timeout(PATIENCE_SECONDS):
+        events = stub.Subscribe(pb.SubscribeRequest(from_now=True))
+        await events.initial_metadata()
+        # The bundles first, then the certificates, then the old CA goes.
+        swap(secure.tls, bridge(secure.uid, bundle=both))
+        await secure.sessions(role(bundle=both))
+        swap(secure.tls, bridge(secure.uid, ca=NEXT_CA, bundle=both))
+        await secure.sessions(role(bundle=both))
+        await secure.sessions(role(ca=NEXT_CA, bundle=both))
+        swap(secure.tls, bridge(secure.uid, ca=NEXT_CA, bundle=NEXT_CA.certificate))
+        await secure.sessions(role(ca=NEXT_CA, bundle=NEXT_CA.certificate))
+        assert await secure.refusal(role(bundle=both)) == "CERTIFICATE_REFUSED"
+        await secure.live.submit("hello")
+        assert (await anext(aiter(events))).log_id
+    assert len(secure.logged("certificate files reloaded")) == 3
+
+
+async def test_broken_files_keep_the_old_credentials_and_are_logged(secure: SecureRunner) -> None:
+    good = bridge(secure.uid)
+    swap(secure.tls, TlsMaterial(good.certificate, role().key, good.bundle))
+    assert (await secure.sessions(role())).runner.bridge_uid == secure.uid
+    [line] = secure.logged("certificate files refused, the last good ones stay")
+    assert "are not a certificate and its key: key values mismatch." in line["error"]
+    swap(secure.tls, bridge(secure.uid, ca=NEXT_CA, bundle=NEXT_CA.certificate))
+    await secure.sessions(role(ca=NEXT_CA, bundle=NEXT_CA.certificate))
+
+
+async def test_the_socket_asks_for_no_certificate(secure: SecureRunner) -> None:
+    answer = await secure.live.stub.ListSessions(pb.ListSessionsRequest())
+    assert answer.runner.bridge_uid == secure.uid
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tls_directory": ""}, "tls_directory: is missing; listen_address takes nobody in"),
+        ({}, "tls.crt: No such file or directory."),
+        ({"listen_address": "nonsense"}, "listen_address: "),
+    ],
+)
+async def test_a_listener_that_can_not_be_is_one_sentence(
+    tmp_path: Path, settings: Mapping[str, Any], said: str
+) -> None:
+    whole = {"listen_address": "127.0.0.1:0", "tls_directory": str(tmp_path / "tls"), **settings}
+    runner = make_runner(
+        tmp_path, tmp_path / "home", agent=ScriptedClaude(tmp_path / "agent").agent, **whole
+    )
+    with pytest.raises(AssertionError, match="the runner ended: repobridge-runner: ") as caught:
+        await runner.start()
+    assert said in str(caught.value)
+    assert await runner.stop() == 2
+
+
+async def test_an_address_in_use_is_one_sentence(secure: SecureRunner, tmp_path: Path) -> None:
+    other = make_runner(
+        tmp_path,
+        tmp_path / "other",
+        agent=ScriptedClaude(tmp_path / "agent2").agent,
+        listen_address=f"127.0.0.1:{secure.port}",
+        tls_directory=str(secure.tls),
+    )
+    with pytest.raises(AssertionError, match=f"listen_address: 127.0.0.1:{secure.port} can't be"):
+        await other.start()
+    assert await other.stop() == 2
+
+
+async def test_a_probe_is_answered_while_the_loop_runs(tmp_path: Path) -> None:
+    port = free_port()
+    runner = make_runner(
+        tmp_path,
+        tmp_path / "home",
+        agent=ScriptedClaude(tmp_path / "agent").agent,
+        metrics_address=f"127.0.0.1:{port}",
+    )
+    await runner.start()
+    try:
+        assert await _get(f"http://127.0.0.1:{port}/healthz") == (200, "ok\n")
+        status, text = await _get(f"http://127.0.0.1:{port}/metrics")
+        assert (status, "repobridge_runner_sessions" in text) == (200, True)
+    finally:
+        await runner.stop()
+
+
+async def _get(url: str) -> tuple[int, str]:
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(ask)
