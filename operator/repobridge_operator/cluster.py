@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -28,7 +28,6 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 _PAGE = 250
 
 
@@ -159,24 +158,19 @@ class Cluster:
         """The object without what is in it: the data of a Secret stays with the server."""
         return await self._call("GET", "get", resource, namespace, name, accept=_METADATA)
 
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str | None,
-        *,
-        selector: str = "",
-        metadata_only: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Every object that the labels select; without a namespace, in all of them."""
-        found: list[dict[str, Any]] = []
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, selector: str = ""
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every object that the labels select, some hundred at a time; without a namespace, in all
+        of them. Raises Gone when the list took too long and has to begin anew.
+        """
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
-        accept = _METADATA_LIST if metadata_only else _JSON
         while True:
-            page = await self._call("GET", "list", resource, namespace, query=query, accept=accept)
-            found += page.get("items") or ()
+            page = await self._call("GET", "list", resource, namespace, query=query)
+            yield page.get("items") or []
             following = page.get("metadata", {}).get("continue")
             if not following:
-                return found
+                return
             query["continue"] = following
 
     async def create(self, resource: Resource, manifest: Object) -> Object:

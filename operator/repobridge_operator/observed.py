@@ -6,7 +6,7 @@ the newer stays. Objects are shared and never changed: whoever needs another sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -99,25 +99,21 @@ class Observed:
 
     def uids(self, resource: Resource) -> frozenset[str]:
         """The UIDs of every object of a kind."""
-        return frozenset(each["metadata"]["uid"] for each in self._objects[resource].values())
+        return frozenset(_uid(each) for each in self._objects[resource].values())
 
-    def replace(
-        self, resource: Resource, listed: Iterable[Object], *, before: frozenset[str]
-    ) -> set[BridgeKey]:
-        """Takes a full list, made after the UIDs `before` were read: who of them is not in it is
-        gone, though no watch told so. Returns the bridges to look at.
-        """
-        found = list(listed)
-        touched = {self.put(resource, each) for each in found}
-        gone = before - {each["metadata"]["uid"] for each in found}
-        for each in tuple(self._objects[resource].values()):
-            if each["metadata"]["uid"] in gone:
-                touched.add(self.remove(resource, each))
+    def forget(self, resource: Resource, uids: Collection[str]) -> set[BridgeKey]:
+        """Forgets objects that are gone though no watch told so; the bridges to look at."""
+        gone = [each for each in self._objects[resource].values() if _uid(each) in uids]
+        touched = {self.remove(resource, each) for each in gone}
         return {key for key in touched if key is not None}
 
     def _bridge_of(self, metadata: Mapping[str, Any]) -> BridgeKey | None:
         uid = (metadata.get("labels") or {}).get(naming.LABEL_UID, "")
         return self._keys.get(uid)
+
+
+def _uid(found: Object) -> str:
+    return str(found["metadata"]["uid"])
 
 
 def _place(found: Object) -> BridgeKey:

@@ -74,9 +74,10 @@ class KeyedQueue(Generic[Key]):
 
     @property
     def waiting(self) -> int:
-        """How many keys are due and in nobody's hands."""
+        """How many keys are due and in nobody's hands; any thread may ask."""
         now = self._clock()
-        return sum(not entry.held and entry.due <= now for entry in self._entries.values())
+        entries = tuple(self._entries.values())
+        return sum(not entry.held and entry.due <= now for entry in entries)
 
     def add(self, key: Key) -> bool:
         """Asks for a look at once; False when the queue is full."""

@@ -81,20 +81,16 @@ def test_an_object_is_its_bridges_by_uid_not_by_name() -> None:
     assert observed.keys() == (KEY,)
 
 
-def test_a_full_list_tells_what_is_gone_though_no_watch_did() -> None:
+def test_what_a_full_list_does_not_have_is_forgotten_though_no_watch_told_so() -> None:
     observed = Observed()
-    other = bridge(2, uid="u2", name="other")
-    for each in (bridge(1), other):
+    for each in (bridge(1), bridge(2, uid="u2", name="other")):
         observed.put(Resource.BRIDGE, each)
     observed.put(Resource.POD, pod(3))
-    before = observed.uids(Resource.POD)
-    assert before == {"p1"}
-    assert observed.replace(Resource.POD, [], before=before) == {KEY}
-    before = observed.uids(Resource.BRIDGE)
-    new = bridge(9, uid="u3", name="new")
-    observed.put(Resource.BRIDGE, new)  # told by a watch while the list was on its way
-    assert observed.replace(Resource.BRIDGE, [other], before=before) == {KEY}
-    assert set(observed.keys()) == {BridgeKey("team", "other"), BridgeKey("team", "new")}
+    assert observed.uids(Resource.POD) == {"p1"}
+    assert observed.forget(Resource.POD, observed.uids(Resource.POD)) == {KEY}
+    assert observed.forget(Resource.POD, {"p1"}) == set()
+    assert observed.forget(Resource.BRIDGE, {"u1"}) == {KEY}
+    assert observed.keys() == (BridgeKey("team", "other"),)
 
 
 @given(order=st.permutations(range(1, 8)))

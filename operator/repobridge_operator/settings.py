@@ -1,0 +1,151 @@
+"""The operator's settings: a file for most, REPOBRIDGE_OPERATOR_… for any, frozen once read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+
+from repobridge.claims import TenancyRule
+from repobridge.errors import RepoBridgeError
+from repobridge.telemetry import LogFormat
+from repobridge_operator.resources.podsettings import (
+    NetworkSettings,
+    PodSettings,
+    control_plane_in,
+)
+
+_PREFIX = "REPOBRIDGE_OPERATOR_"
+
+
+class SettingsError(RepoBridgeError):
+    """The settings are unusable; the message names the field and says what is wrong."""
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word for word in (each.strip() for each in value.split(",")) if word)
+    return value
+
+
+class TenancySettings(BaseModel):
+    """What some namespaces may have; with no rule at all, everyone may have every channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    namespaces: frozenset[str] = Field(min_length=1)
+    guilds: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+
+    def rule(self) -> TenancyRule:
+        """The same for the decision about claims."""
+        return TenancyRule(namespaces=self.namespaces, guilds=self.guilds, channels=self.channels)
+
+
+class OperatorSettings(BaseSettings):
+    """Everything that a person may set; a variable is a field's name in capitals, `__` between the
+    names of nested ones: REPOBRIDGE_OPERATOR_POD__IMAGE.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Which namespaces are served, separated by commas in a variable; none: all of them."""
+    namespace: str = Field(default="repobridge", min_length=1)
+    """The operator's own: where its Lease is, and the Secrets of its CA."""
+    kubeconfig: Path | None = None
+    """How to reach the API server; absent: as a pod in the cluster does."""
+    context: str = ""
+    """Which context of that file; empty: the current one."""
+
+    pod: PodSettings
+    """What all bridges' pods have in common; at least the image."""
+    network: Mapping[str, Any] = Field(default_factory=dict)
+    """Fields of `NetworkSettings`; the peers of the control plane default to the chart's."""
+    tenancy: tuple[TenancySettings, ...] = ()
+
+    lease_name: str = Field(default="repobridge-operator", min_length=1)
+    identity: str = ""
+    """Who holds the Lease; empty: the host's name and a random part."""
+    lease_seconds: float = Field(default=15.0, ge=2.0, le=600.0)
+    """How long a holder that is silent keeps the Lease."""
+
+    listen: str = Field(default="0.0.0.0:8080", pattern=r"^.*:[0-9]{1,5}$")
+    """HOST:PORT for /healthz, /readyz and /metrics."""
+    workers: int = Field(default=8, ge=1, le=256)
+    """How many bridges are worked on at a time."""
+    queue_capacity: int = Field(default=50_000, ge=1)
+    """How many bridges may wait; the next full look brings what did not fit."""
+    retry_first_seconds: float = Field(default=0.2, gt=0.0)
+    retry_cap_seconds: float = Field(default=300.0, gt=0.0)
+    """The longest wait after failures in a row."""
+    call_seconds: float = Field(default=10.0, gt=0.0)
+    """The deadline of each call to the API server."""
+    watch_seconds: int = Field(default=300, ge=5)
+    """After how long a watch is begun anew."""
+    watch_silence_seconds: float = Field(default=90.0, gt=0.0)
+    """After how long without an event or bookmark (one a minute) a watch is taken for dead."""
+    resync_seconds: float = Field(default=600.0, gt=0.0)
+    """How often everything is listed, for deletions that no watch told of."""
+
+    log_format: LogFormat = LogFormat.JSON
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    @model_validator(mode="after")
+    def _known_network_fields(self) -> OperatorSettings:
+        known = {field.name for field in fields(NetworkSettings)}
+        if unknown := sorted(set(self.network) - known):
+            raise ValueError(f"network has no field {unknown[0]!r}; there are {sorted(known)}")
+        return self
+
+    def network_settings(self) -> NetworkSettings:
+        """Who may reach the pods, and what they may reach."""
+        given = {name: tuple(value) for name, value in self.network.items()}
+        given.setdefault("control_plane", control_plane_in(self.namespace))
+        return NetworkSettings(**given)
+
+
+def load(path: Path | None) -> OperatorSettings:
+    """The settings of a file (YAML, or JSON, which is YAML) and of the environment, which wins.
+
+    Raises SettingsError with a sentence about each thing that is wrong.
+    """
+    given = _read(path) if path is not None else {}
+    try:
+        return OperatorSettings(**_merged(given, EnvSettingsSource(OperatorSettings)()))
+    except ValidationError as error:
+        found = "; ".join(_sentence(each) for each in error.errors(include_url=False))
+        raise SettingsError(f"The settings are wrong: {found}.") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} holds no mapping of settings.")
+    return found
+
+
+def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for name, value in upper.items():
+        below = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[name] = _merged(below, value) if both and below is not None else value
+    return merged
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
