@@ -144,7 +144,7 @@ async def test_a_program_that_is_no_agent_turns_the_message_away(
     ("change", "said"),
     [
         ("not json", "runner.json: "),
-        ("[]", "runner.json: the file must be an object"),
+        ("[]", "runner.json: the whole must be an object"),
         ({"bridge_uid": 7}, "runner.json: bridge_uid: 7 is not a text"),
         ({"bridge_uid": "no-uuid"}, "bridge_uid"),
         ({"directory": None}, "runner.json: directory: null is not"),
