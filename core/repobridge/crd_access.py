@@ -74,7 +74,7 @@ class Limits(Model):
     """What keeps a bridge from being used up; absent: what the gateway's settings say."""
 
     rate: Rate | None = None
-    budgets: Annotated[tuple[Budget, ...], Field(max_length=8)] = ()
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=4)] = ()
     """Further bounds, each of which holds."""
 
 
@@ -86,7 +86,7 @@ class Permission(StrEnum):
     MANAGE = "manage"
 
 
-ModelName = Annotated[str, Field(min_length=1, max_length=128)]
+ModelName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Access(Model):
@@ -108,6 +108,6 @@ class Access(Model):
     )
     """prompt: write to the agent; approve: decide what it asks; manage: restart it, end sessions,
     allow things for good."""
-    models: Annotated[tuple[ModelName, ...], Field(max_length=16), ListSet()] = ()
+    models: Annotated[tuple[ModelName, ...], Field(max_length=8), ListSet()] = ()
     """Which models they may choose; absent: the bridge's own alone."""
     limits: Limits | None = None

@@ -38,7 +38,7 @@ _VALUES_FIT = Rule(
     message="needs values, unless the operator is Exists or DoesNotExist, which take none",
     holds=lambda e: bool(e.values) != (e.operator.value in _WITHOUT_VALUES),
 )
-Values = Annotated[tuple[LabelValue, ...], Field(min_length=1, max_length=8)]
+Values = Annotated[tuple[LabelValue, ...], Field(min_length=1, max_length=4)]
 
 
 class NodeRequirement(Model):
@@ -68,9 +68,9 @@ class LabelRequirement(Model):
 class LabelSelector(Model):
     """Objects by their labels; empty: all."""
 
-    match_labels: Annotated[Labels, Field(max_length=8)] = Field(default_factory=dict)
+    match_labels: Annotated[Labels, Field(max_length=4)] = Field(default_factory=dict)
     """Labels that they must have."""
-    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=4)] = ()
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=2)] = ()
     """Conditions that their labels must meet."""
 
 
@@ -101,7 +101,7 @@ class NodeAffinity(Model):
 
     required_during_scheduling_ignored_during_execution: NodeSelector | None = None
     preferred_during_scheduling_ignored_during_execution: Annotated[
-        tuple[PreferredNodes, ...], Field(max_length=4)
+        tuple[PreferredNodes, ...], Field(max_length=2)
     ] = ()
     """Nodes that are liked better."""
 
@@ -112,7 +112,7 @@ class PodTerm(Model):
     label_selector: LabelSelector
     topology_key: LabelKey
     """The node's label by which near is measured, such as kubernetes.io/hostname."""
-    namespaces: Annotated[tuple[LabelName, ...], Field(max_length=8)] = ()
+    namespaces: Annotated[tuple[LabelName, ...], Field(max_length=4)] = ()
     """Where these pods are; absent: in the bridge's namespace."""
 
 
@@ -124,8 +124,8 @@ class PreferredPods(Model):
     pod_affinity_term: PodTerm
 
 
-Terms = Annotated[tuple[PodTerm, ...], Field(max_length=4)]
-PreferredTerms = Annotated[tuple[PreferredPods, ...], Field(max_length=4)]
+Terms = Annotated[tuple[PodTerm, ...], Field(max_length=2)]
+PreferredTerms = Annotated[tuple[PreferredPods, ...], Field(max_length=2)]
 
 
 class PodAffinity(Model):

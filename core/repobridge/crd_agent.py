@@ -24,12 +24,16 @@ class SecretRef(Model):
     """The Secret's name."""
 
 
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
-_REST = r"[!-\"$->@-~]"
-"""What a path may consist of: printable, and neither '?' nor '#'."""
+# Printable, without '?' and '#'; the second also without ':'.
+_REST, _SHORT_REST = '[!"$->@-~]', '[!"$-9;->@-~]'
 # Credentials pass here, so that who wrote some reads about them, and not about forms.
-_LONG_URL = rf"(?:https|ssh)://(?:[!-,.0->A-~][!-.0->A-~]*@)?{_HOST}(?::[0-9]{{1,4}})?/{_REST}+"
-_SHORT_URL = rf"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:/?[0-9A-Za-z_.~]{_REST}*"
+_USER = '[!"$-,.0->A-~][!"$-.0->A-~]*@'
+_LONG_URL = rf"(?:https|ssh)://(?:{_USER})?{_HOST}(?::(?:{_PORT}))?/{_REST}+"
+_SHORT_URL = (
+    rf"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:/?[0-9A-Za-z_.~]{_SHORT_REST}*"
+)
 
 RepositoryUrl = Annotated[
     str,
@@ -173,7 +177,7 @@ class ChatProvider(Model):
             str,
             Field(max_length=512),
             matching(
-                r"https?://[!-\"$->A-~]+",
+                'https?://[!"$->A-~]+',
                 "must be http://HOST/… or https://HOST/…, without a user, a '?' or a '#'",
             ),
         ]
@@ -203,7 +207,7 @@ class Chat(Model):
     ]
     """Asked in this order: the next one answers when one fails."""
     prompts: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=8192)], ...], Field(max_length=4)
+        tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...], Field(max_length=2)
     ] = ()
     """What each of them is told before the conversation."""
     context: ChatContext = ChatContext()
@@ -233,23 +237,23 @@ class Agent(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="self.type != 'command' || has(self.command)",
+            cel="self.?type.orValue('') != 'command' || has(self.command)",
             message="type command needs agent.command: the program and its arguments, such as"
             ' ["aider", "--no-auto-commits"]',
             holds=lambda a: a.type is not AgentType.COMMAND or bool(a.command),
         ),
         Rule(
-            cel="self.type == 'command' || !has(self.command)",
+            cel="self.?type.orValue('') == 'command' || !has(self.command)",
             message="agent.command is for type command: set agent.type, or remove it",
             holds=lambda a: a.type is AgentType.COMMAND or not a.command,
         ),
         Rule(
-            cel="self.type != 'chat' || has(self.chat)",
+            cel="self.?type.orValue('') != 'chat' || has(self.chat)",
             message="type chat needs agent.chat with at least one provider",
             holds=lambda a: a.type is not AgentType.CHAT or a.chat is not None,
         ),
         Rule(
-            cel="self.type == 'chat' || !has(self.chat)",
+            cel="self.?type.orValue('') == 'chat' || !has(self.chat)",
             message="agent.chat is for type chat: set agent.type, or remove it",
             holds=lambda a: a.type is AgentType.CHAT or a.chat is None,
         ),
@@ -270,7 +274,7 @@ class Agent(Model):
         tuple[
             Annotated[
                 str,
-                Field(max_length=256),
+                Field(max_length=128),
                 matching(
                     "[A-Za-z_][ -~]*", "must be a rule of Claude Code, such as Bash(git log:*)"
                 ),
@@ -283,11 +287,11 @@ class Agent(Model):
     resume: bool = True
     """Whether a session that slept remembers; false: it wakes empty."""
     command: Annotated[
-        tuple[Annotated[str, Field(max_length=1024)], ...], Field(min_length=1, max_length=32)
+        tuple[Annotated[str, Field(max_length=512)], ...], Field(min_length=1, max_length=32)
     ] = ()
     """The program and its arguments: for `type: command`."""
     chat: Chat | None = None
     credentials_secret_ref: SecretRef | None = None
     """A Secret whose keys are variables of the agent's environment, such as ANTHROPIC_API_KEY."""
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=48), ListMap(("name",))] = ()
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=24), ListMap(("name",))] = ()
     """Further variables of the agent's environment."""

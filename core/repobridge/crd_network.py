@@ -38,7 +38,7 @@ class IpBlock(Model):
 
     cidr: Cidr
     """The range."""
-    except_: Annotated[tuple[Cidr, ...], Field(max_length=16, alias="except")] = ()
+    except_: Annotated[tuple[Cidr, ...], Field(max_length=8, alias="except")] = ()
     """Ranges in it that are left out."""
 
 
@@ -114,5 +114,20 @@ class EgressRule(Model):
 
     to: Annotated[tuple[EgressPeer, ...], Field(max_length=16)] = ()
     """To whom; absent: to anyone."""
-    ports: Annotated[tuple[EgressPort, ...], Field(max_length=16)] = ()
+    ports: Annotated[tuple[EgressPort, ...], Field(max_length=8)] = ()
     """At which ports; absent: at all."""
+
+
+MOST_PEERS = 16
+"""Of all rules together: with their selectors they are the largest part of a spec."""
+
+Egress = Annotated[
+    tuple[EgressRule, ...],
+    Field(max_length=12),
+    Rule(
+        cel=f"self.map(rule, has(rule.to) ? size(rule.to) : 0).sum() <= {MOST_PEERS}",
+        message=f"names more than {MOST_PEERS} peers in all: join ranges of addresses, or make a"
+        " NetworkPolicy of your own beside the bridge's",
+        holds=lambda rules: sum(len(rule.to) for rule in rules) <= MOST_PEERS,
+    ),
+]

@@ -18,7 +18,6 @@ from repobridge.crd_agent import SecretRef
 from repobridge.crd_base import (
     LABEL_KEY,
     QUANTITY,
-    KeyLength,
     LabelKey,
     Labels,
     LabelValue,
@@ -96,7 +95,7 @@ class KeyToPath(Model):
     """The key."""
     path: Annotated[
         str,
-        Field(max_length=253),
+        Field(max_length=128),
         matching(
             r"[A-Za-z0-9_-][A-Za-z0-9._/-]*|[.][A-Za-z0-9_-][A-Za-z0-9._/-]*",
             "must be a relative path",
@@ -110,7 +109,7 @@ class KeyToPath(Model):
     """The file, below mountPath."""
 
 
-Items = Annotated[tuple[KeyToPath, ...], Field(max_length=8)]
+Items = Annotated[tuple[KeyToPath, ...], Field(max_length=4)]
 
 
 class ConfigMapVolume(Model):
@@ -167,10 +166,9 @@ class CsiVolume(Model):
     read_only: bool = False
     """Whether it is for reading."""
     volume_attributes: Annotated[
-        Mapping[str, Annotated[str, Field(max_length=512)]],
-        Field(max_length=16),
-        KeyLength(128),
-        keys_matching("[!-~]{1,128}", "has a key that is longer than 128 characters or blank"),
+        Mapping[str, Annotated[str, Field(max_length=256)]],
+        Field(max_length=4),
+        keys_matching("[!-~]+", "has a key with blanks, or longer than 128 characters"),
     ] = Field(default_factory=dict)
     """What the driver wants to know."""
     node_publish_secret_ref: SecretRef | None = None
@@ -226,7 +224,7 @@ class ExtraVolume(Model):
     """Where it is mounted."""
     sub_path: Annotated[
         str,
-        Field(max_length=512),
+        Field(max_length=256),
         matching(r"(?:[!-.0-~][!-~]*)?", "must be a relative path"),
         Rule(
             cel="!self.contains('..')",
@@ -271,7 +269,7 @@ class PodOverrides(Model):
     ) = None
     """The runner's image; absent: the one that the operator was installed with."""
     image_pull_secrets: Annotated[
-        tuple[SecretRef, ...], Field(max_length=8), ListMap(("name",))
+        tuple[SecretRef, ...], Field(max_length=4), ListMap(("name",))
     ] = ()
     """Secrets of type kubernetes.io/dockerconfigjson."""
     node_selector: Labels = Field(default_factory=dict)
@@ -286,21 +284,19 @@ class PodOverrides(Model):
     labels: Annotated[Labels, _KEEPS_OURS] = Field(default_factory=dict)
     """Further labels of the pod."""
     annotations: Annotated[
-        Mapping[str, Annotated[str, Field(max_length=1024)]],
-        Field(max_length=16),
-        KeyLength(317),
+        Mapping[str, Annotated[str, Field(max_length=512)]],
+        Field(max_length=12),
         keys_matching(LABEL_KEY, "has a key that is no annotation's key such as example.com/team"),
         _KEEPS_OURS,
     ] = Field(default_factory=dict)
     """Further annotations of the pod."""
-    extra_volumes: Annotated[tuple[ExtraVolume, ...], Field(max_length=12), ListMap(("name",))] = ()
+    extra_volumes: Annotated[tuple[ExtraVolume, ...], Field(max_length=8), ListMap(("name",))] = ()
     """Further volumes, and where they are mounted."""
 
 
 Amounts = Annotated[
     Mapping[str, Quantity],
     Field(max_length=8),
-    KeyLength(317),
     keys_matching(LABEL_KEY, "has a key that is no resource such as cpu, memory or vendor.com/gpu"),
     Rule(
         cel=f"self.all(key, string(self[key]).matches(r'^{QUANTITY}$'))",

@@ -20,7 +20,7 @@ from repobridge.crd_base import (
     matching,
     quantity_from,
 )
-from repobridge.crd_network import EgressRule
+from repobridge.crd_network import Egress
 from repobridge.crd_pod import PodOverrides, Resources
 
 DEFAULT_SIZE = "10Gi"
@@ -145,19 +145,19 @@ class Workspace(Model):
 class Network(Model):
     """Where the pod may connect to. Nobody but gateway and operator may connect to it."""
 
-    egress: Annotated[tuple[EgressRule, ...], Field(max_length=16)] | None = None
+    egress: Egress | None = None
     """Absent: DNS, and ports 443 and 22 of all but private addresses; an empty list: nowhere."""
 
 
-def _place(owner: str) -> str:
-    return (
-        f"({owner}.workspace.?existingClaim.orValue('') + '/' +"
-        f" {owner}.workspace.?subPath.orValue(''))"
-    )
+def _same(*fields: str) -> str:
+    """CEL: whether an optional field, reached through optional objects, is what it was."""
+    paths = [".".join(fields[: length + 1]) for length in range(len(fields))]
 
+    def given(owner: str) -> str:
+        return "(" + " && ".join(f"has({owner}.{path})" for path in paths) + ")"
 
-def _url(owner: str) -> str:
-    return f"{owner}.?repository.url.orValue('')"
+    old, new, path = given("oldSelf"), given("self"), paths[-1]
+    return f"({old} ? {new} && self.{path} == oldSelf.{path} : !{new})"
 
 
 class RepoBridgeSpec(Model):
@@ -165,7 +165,8 @@ class RepoBridgeSpec(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel=f"{_url('self')} == {_url('oldSelf')} || {_place('self')} != {_place('oldSelf')}",
+            cel=f"{_same('repository', 'url')}"
+            f" || !{_same('workspace', 'existingClaim')} || !{_same('workspace', 'subPath')}",
             message="repository.url can't be changed, as the workspace and its sessions belong to"
             " the repository: make another RepoBridge, or give this one another workspace"
             " (workspace.existingClaim or workspace.subPath) in the same change",
@@ -179,7 +180,7 @@ class RepoBridgeSpec(Model):
     repository: Repository | None = None
     discord: Discord | None = None
     agent: Agent = Agent()
-    access: Annotated[tuple[Access, ...], Field(max_length=32)] = ()
+    access: Annotated[tuple[Access, ...], Field(max_length=20)] = ()
     """Who may do what. Absent: what the gateway's settings say, for a guild as a whole."""
     limits: Limits | None = None
     output: Output = Output()

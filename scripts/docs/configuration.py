@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
@@ -13,6 +12,7 @@ from pydantic.fields import FieldInfo
 from repobridge import durations
 from repobridge_gateway import schema
 from repobridge_runner.settings import DEFAULT_ENVIRONMENT
+from scripts.docs.docstrings import meanings
 from scripts.docs.tables import code, table
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -44,26 +44,13 @@ def environment() -> str:
 
 def _section(path: str, model: type[BaseModel]) -> str:
     about = inspect.cleandoc(model.__doc__ or "")
-    meanings = _docstrings(model)
+    told = meanings(model)
     rows = [
-        (code(name), _kind(field), _default(field), meanings.get(name, ""))
+        (code(name), _kind(field), _default(field), told.get(name, ""))
         for name, field in model.model_fields.items()
         if not _is_section(field)
     ]
     return f"### `{path}`\n\n{about}\n\n{table(('Key', 'Value', 'Default', 'Meaning'), rows)}"
-
-
-def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """What stands below each field in the source."""
-    found: dict[str, str] = {}
-    definition = ast.parse(inspect.getsource(model)).body[0]
-    assert isinstance(definition, ast.ClassDef)
-    for field, below in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            match below:
-                case ast.Expr(value=ast.Constant(value=str(words))):
-                    found[field.target.id] = inspect.cleandoc(words)
-    return found
 
 
 def _is_section(field: FieldInfo) -> bool:

@@ -1,0 +1,1 @@
+"""`python -m scripts.crds`: the CustomResourceDefinition, written from the models of the API."""
