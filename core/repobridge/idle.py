@@ -31,6 +31,17 @@ class Activity:
     sessions: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """What a runner said to the wish that it drain."""
+
+    is_granted: bool
+    """Nothing runs, and nothing new is taken until the lease is over."""
+    is_held: bool = False
+    """The lease runs: new messages are refused, whether or not it is granted already."""
+    busy_reasons: tuple[BusyReason | None, ...] = ()
+
+
 def effective_replicas(*, replicas: int, min_replicas: int, suspend: bool) -> int:
     """The wish that counts: the larger of the two, at most one pod, and none when suspended."""
     return 0 if suspend else min(1, max(0, replicas, min_replicas))

@@ -7,14 +7,13 @@ a failed one raises a Refusal.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from math import ceil
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from repobridge.idle import Activity
+from repobridge.idle import Activity, Drained
 from repobridge.session import codec
 from repobridge.session.events import Actor, BusyReason, InterruptCause, RunnerState
 from repobridge.session.refusals import failures_as_refusals
@@ -23,17 +22,6 @@ from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 
 CALL_SECONDS = 10.0
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
-    """What a runner said to the wish that it drain."""
-
-    is_granted: bool
-    """Nothing runs, and nothing new is taken until the lease is over."""
-    is_held: bool = False
-    """The lease runs: new messages are refused, whether or not it is granted already."""
-    busy_reasons: tuple[BusyReason | None, ...] = ()
 
 
 class RunnerCalls:
