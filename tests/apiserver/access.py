@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kubernetes.aio import client, config
@@ -31,6 +31,13 @@ class User:
     kubeconfig: Path
     url: str
     ca_file: Path
+
+    def at(self, url: str) -> User:
+        """The same user, who asks at another address, as that of a proxy."""
+        port = url.rpartition(":")[2]
+        path = self.kubeconfig.with_suffix(f".{port}.kubeconfig")
+        write_kubeconfig(path, url=url, ca_file=self.ca_file, token=self.token)
+        return replace(self, url=url, kubeconfig=path)
 
     def rest(self) -> AbstractAsyncContextManager[Rest]:
         """A plain client with this user's rights."""

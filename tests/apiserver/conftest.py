@@ -16,6 +16,7 @@ from tests.apiserver.access import Rules, User, make_user
 from tests.apiserver.harness import ApiServer, start_api_server
 from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.rest import Rest, RestError, connect
+from tests.fakes.api_proxy import ApiProxy, serve
 
 MakeUser = Callable[..., Awaitable[User]]
 
@@ -74,6 +75,16 @@ def make_limited_user(apiserver: ApiServer, admin: Rest, namespace: str) -> Make
         )
 
     return make
+
+
+@pytest.fixture
+async def api_proxy(apiserver: ApiServer) -> AsyncIterator[ApiProxy]:
+    """A proxy before the API server that fails on request; `user.at(api_proxy.url)` asks it."""
+    pair = apiserver.authority.issue_for_loopback("proxy")
+    async with serve(
+        apiserver.url, ca_file=apiserver.ca_file, certificate=pair.certificate, key=pair.key
+    ) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")
