@@ -29,6 +29,10 @@ class Activity:
     queued_messages: int = 0
     live_sessions: int = 0
     sessions: int = 0
+    problem_reason: str = ""
+    """A constant for why nothing can run there before a person has mended it; empty: it can."""
+    problem: str = ""
+    """The same as a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -393,14 +393,20 @@ class Runner:
         """Where the agent of a conversation keeps its own configuration and transcripts."""
         return self.settings.state_dir / "agents" / names.slug(conversation_id)
 
-    def refuse_unusable(self) -> None:
-        """Nothing can run here before a person has mended it."""
+    @property
+    def problem(self) -> Refusal | None:
+        """Why nothing can run here before a person has mended it."""
         if self._unusable is not None:
-            raise Refusal(
-                Status.FAILED_PRECONDITION, self._unusable.reason, self._unusable.sentence, {}
-            )
+            reason, sentence = self._unusable.reason, self._unusable.sentence
+            return Refusal(Status.FAILED_PRECONDITION, reason, sentence)
         if self._agent_refusal:
-            raise Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal, {})
+            return Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal)
+        return None
+
+    def refuse_unusable(self) -> None:
+        """Raises what is in the way of any work, if anything is."""
+        if problem := self.problem:
+            raise problem
 
     # ------------------------------------------------------------ files out
 

@@ -266,6 +266,8 @@ class SessionServer(SessionServiceServicer):
         )
         if turn := activity.last_turn(runner):
             answer.last_turn.CopyFrom(codec.timestamp(turn))
+        if problem := runner.problem:
+            answer.problem.reason, answer.problem.message = problem.reason, problem.message
         return answer
 
     @_refusing

@@ -15,10 +15,11 @@ import grpc
 import pytest
 
 from repobridge.errors import Refusal
-from repobridge.session.events import MessageState, Notice, TurnOutcome
+from repobridge.session.calls import RunnerCalls
+from repobridge.session.events import MessageState, Notice, RunnerState, SessionState, TurnOutcome
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
-from repobridge_runner.settings import AgentSettings, RunnerSettings, dump
+from repobridge_runner.settings import AgentSettings, RepositorySettings, RunnerSettings, dump
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 from tests.live_runner import LiveRunner, live_runner
 
@@ -123,7 +124,27 @@ async def test_an_agent_of_a_wrong_version_takes_no_work(
         refusal = await _refused(live.submit("hello"))
         assert (refusal.status.value, refusal.reason) == ("FAILED_PRECONDITION", "AGENT_VERSION")
         assert "2.0.14" in refusal.message
-        assert (await live.stub.Activity(pb.ActivityRequest())).sessions == 0
+        answer = await live.stub.Activity(pb.ActivityRequest())
+        assert (answer.sessions, answer.problem.reason) == (0, "AGENT_VERSION")
+
+
+async def test_who_looks_after_a_runner_is_told_why_nothing_can_run_in_it(
+    tmp_path: Path, claude_path: Path, anthropic_api: FakeAnthropic
+) -> None:
+    async with (
+        live_runner(
+            tmp_path / "checkout",
+            tmp_path / "home",
+            claude=claude_path,
+            api=anthropic_api,
+            repository=RepositorySettings(url="https://127.0.0.1:1/acme/payments.git"),
+        ) as live,
+        grpc.aio.insecure_channel(f"unix:{live.settings.socket}") as channel,
+    ):
+        failed = await live.state(SessionState.EXITED)
+        activity = await RunnerCalls(channel).activity()
+        assert activity.state is RunnerState.PREPARING
+        assert (activity.problem_reason, activity.problem) == ("CloneFailed", failed.detail)
 
 
 async def test_a_program_that_is_no_agent_turns_the_message_away(

@@ -45,6 +45,8 @@ class RunnerCalls:
             queued_messages=answer.queued_messages,
             live_sessions=answer.live_sessions,
             sessions=answer.sessions,
+            problem_reason=answer.problem.reason,
+            problem=answer.problem.message,
         )
 
     async def drain(

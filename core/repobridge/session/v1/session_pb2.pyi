@@ -1418,6 +1418,7 @@ class ActivityResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     QUEUED_MESSAGES_FIELD_NUMBER: _builtins.int
     LAST_TURN_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     log_id: _builtins.str
     last_sequence: _builtins.int
     acked_sequence: _builtins.int
@@ -1435,6 +1436,12 @@ class ActivityResponse(_message.Message):
     def last_turn(self) -> _timestamp_pb2.Timestamp:
         """when the last turn ended or began"""
 
+    @_builtins.property
+    def problem(self) -> Global___ErrorDetail:
+        """Why nothing can run here before a person has mended it, as Submit would be
+        refused; absent: nothing is in the way.
+        """
+
     def __init__(
         self,
         *,
@@ -1448,10 +1455,11 @@ class ActivityResponse(_message.Message):
         state: Global___RunnerState.ValueType = ...,
         queued_messages: _builtins.int = ...,
         last_turn: _timestamp_pb2.Timestamp | None = ...,
+        problem: Global___ErrorDetail | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_activity", b"last_activity", "last_turn", b"last_turn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_activity", b"last_activity", "last_turn", b"last_turn", "problem", b"problem"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_sequence", b"acked_sequence", "busy_reasons", b"busy_reasons", "last_activity", b"last_activity", "last_sequence", b"last_sequence", "last_turn", b"last_turn", "live_sessions", b"live_sessions", "log_id", b"log_id", "queued_messages", b"queued_messages", "sessions", b"sessions", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acked_sequence", b"acked_sequence", "busy_reasons", b"busy_reasons", "last_activity", b"last_activity", "last_sequence", b"last_sequence", "last_turn", b"last_turn", "live_sessions", b"live_sessions", "log_id", b"log_id", "problem", b"problem", "queued_messages", b"queued_messages", "sessions", b"sessions", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
