@@ -14,6 +14,7 @@ from pathlib import Path
 
 MODULES = Path(__file__).parent
 _KUBERNETES_STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+"""The packages whose variables tell versions, of servers and of clients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Tool:
     module: str
     """The Go module that holds the program; its version is the program's."""
     package: str
+    stamped: str | None = None
+    """The variable that holds the version, for a program that does not know it otherwise."""
 
     @property
     def directory(self) -> Path:
@@ -47,6 +50,7 @@ class Tool:
         digest = hashlib.sha256()
         for name in ("go.mod", "go.sum"):
             digest.update((self.directory / name).read_bytes())
+        digest.update(self.linker_flags.encode())
         digest.update(f"{platform.system()} {platform.machine()}".encode())
         return f"{self.folder}-{digest.hexdigest()[:16]}"
 
@@ -56,19 +60,23 @@ class Tool:
         return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in self._stamps())])
 
     def _stamps(self) -> list[tuple[str, str]]:
-        if self.module != "k8s.io/kubernetes":
-            return []
-        major, minor, _ = self.version.removeprefix("v").split(".", 2)
-        return [
-            (f"{package}.{variable}", value)
-            for package in _KUBERNETES_STAMPED
-            for variable, value in (
-                ("gitVersion", self.version),
-                ("gitMajor", major),
-                ("gitMinor", minor),
-                ("gitTreeState", "clean"),
-            )
-        ]
+        if self.module == "k8s.io/kubernetes":
+            return _kubernetes_stamps(self.version)
+        return [] if self.stamped is None else [(self.stamped, self.version)]
+
+
+def _kubernetes_stamps(version: str) -> list[tuple[str, str]]:
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    return [
+        (f"{package}.{variable}", value)
+        for package in _KUBERNETES_STAMPED
+        for variable, value in (
+            ("gitVersion", version),
+            ("gitMajor", major),
+            ("gitMinor", minor),
+            ("gitTreeState", "clean"),
+        )
+    ]
 
 
 def _kubernetes(name: str) -> Tool:
@@ -101,12 +109,14 @@ TOOLS = {
             folder="helm",
             module="helm.sh/helm/v4",
             package="helm.sh/helm/v4/cmd/helm",
+            stamped="helm.sh/helm/v4/internal/version.version",
         ),
         Tool(
             name="kubeconform",
             folder="helm",
             module="github.com/yannh/kubeconform",
             package="github.com/yannh/kubeconform/cmd/kubeconform",
+            stamped="main.version",
         ),
         Tool(
             name="local-path-provisioner",
