@@ -1,0 +1,1 @@
+"""One real Kubernetes node for tests and for people, shut into namespaces of its own."""

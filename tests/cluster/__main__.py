@@ -1,0 +1,73 @@
+"""`python -m tests.cluster up|down`: a cluster that stays, for a person to play with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tests.cluster import launch, packages, places
+from tests.cluster.periods import Periods
+from tests.cluster.places import Place
+from tests.cluster.probe_image import PROBE_IMAGE
+
+_TRY = """
+  export KUBECONFIG={kubeconfig}
+  export PATH={tools}:$PATH
+
+Try: kubectl get nodes; kubectl get storageclasses
+     kubectl run hello --image={image} --restart=Never -- say hello; kubectl logs hello
+Its daemons' logs: {logs}
+It stays until: make cluster-down
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Does one of the verbs; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster")
+    parser.add_argument("verb", choices=["up", "down"])
+    parser.add_argument("--name", default="play")
+    given = parser.parse_args(arguments)
+    place = Place(places.clusters_root(os.environ), given.name)
+    try:
+        return _up(place) if given.verb == "up" else _down(place)
+    except (
+        launch.NeedsRoot,
+        launch.LaunchFailed,
+        packages.PackagesMissing,
+        places.ClusterRuns,
+        places.ClusterLeft,
+    ) as failure:
+        _tell(str(failure))
+        return 1
+
+
+def _up(place: Place) -> int:
+    parts = launch.get_parts(os.environ, _tell)
+    try:
+        launch.launch(place, parts, periods=Periods(), is_tied=False, say=_tell)
+    except places.ClusterRuns as held:
+        _tell(f"{held} Use it with what follows, or end it with: make cluster-down")
+    sys.stdout.write(
+        _TRY.format(
+            kubeconfig=place.kubeconfig,
+            tools=parts.tools["kubectl"].parent,
+            image=PROBE_IMAGE,
+            logs=place.logs,
+        )
+    )
+    return 0
+
+
+def _down(place: Place) -> int:
+    _tell("The cluster is gone." if launch.end(place) else "No cluster ran.")
+    return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,57 @@
+"""The one node of a test run, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.cluster import launch, places
+from tests.cluster.handle import Cluster, attach
+from tests.cluster.launch import Parts
+from tests.cluster.periods import Periods
+from tests.cluster.places import Place
+
+
+@pytest.fixture(scope="session")
+def cluster_parts() -> Parts:
+    """What clusters are made of; without root, skips, and fails where CI must have it."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("needs root, and CI runs these tests always")
+        pytest.skip("needs root")
+    return launch.get_parts(os.environ, tell)
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster_parts: Parts) -> Iterator[Cluster]:
+    """A ready node with nothing on it; it ends with this process, however that ends."""
+    place = new_place("test")
+    process = launch.launch(place, cluster_parts, periods=Periods(), is_tied=True, say=tell)
+    yield attach(place, cluster_parts.tools["kubectl"])
+    launch.finish(process)
+
+
+@pytest.fixture
+async def namespace(cluster: Cluster) -> AsyncIterator[str]:
+    """A fresh namespace with restricted Pod Security; it goes with what is in it."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await cluster.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    )
+    yield name
+    await cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def new_place(purpose: str) -> Place:
+    """A place of a name that no other run has, so that runs may go side by side."""
+    return Place(places.clusters_root(os.environ), f"{purpose}-{uuid.uuid4().hex[:8]}")
+
+
+def tell(line: str) -> None:
+    """For pytest to show where a test fails."""
+    sys.stderr.write(f"cluster: {line}\n")
