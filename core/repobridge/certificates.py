@@ -10,12 +10,12 @@ cause some 25 writes a day. Since 60 days and the time that a new CA takes to sp
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -108,7 +108,6 @@ class Facts:
     """From then on it should be replaced; spread over a tenth of its life by its serial number."""
 
 
-@functools.lru_cache(maxsize=16_384)
 def read(certificate: bytes) -> Facts:
     """The facts of a PEM certificate; raises CertificateError."""
     found = _certificate(certificate)
@@ -136,23 +135,22 @@ def needs_renewal(certificate: bytes, *, now: datetime) -> bool:
         return True
 
 
-@functools.lru_cache(maxsize=16_384)
 def is_signed_by(certificate: bytes, ca_certificate: bytes) -> bool:
     """Whether a PEM certificate was made by a CA, going by its signature."""
     try:
         _certificate(certificate).verify_directly_issued_by(_certificate(ca_certificate))
-    except Exception:
+    except (CertificateError, InvalidSignature, TypeError, ValueError):
         return False
     return True
 
 
-def fits(issued: Issued) -> bool:
-    """Whether the private key is the certificate's."""
+def is_ca(issued: Issued) -> bool:
+    """Whether a certificate and its private key can sign others."""
     try:
-        key = _key(issued.key)
-        return _certificate(issued.certificate).public_key() == key.public_key()
+        _ca(issued)
     except CertificateError:
         return False
+    return True
 
 
 def _builder(

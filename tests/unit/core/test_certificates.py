@@ -16,7 +16,7 @@ from repobridge.certificates import (
     LIFETIME,
     CertificateError,
     Issued,
-    fits,
+    is_ca,
     is_signed_by,
     make_ca,
     make_certificate,
@@ -74,11 +74,11 @@ def test_a_signature_tells_whose_certificate_it_is() -> None:
     assert not is_signed_by(b"junk", CA.certificate)
 
 
-def test_a_key_fits_its_own_certificate_only() -> None:
-    one, two = (make_certificate(CA, now=NOW, uris=[GATEWAY]) for _ in "12")
-    assert fits(one)
-    assert not fits(Issued(one.certificate, two.key))
-    assert not fits(Issued(one.certificate, b"junk"))
+def test_only_a_ca_with_its_own_key_is_one() -> None:
+    assert is_ca(CA)
+    assert not is_ca(Issued(CA.certificate, make_ca(now=NOW).key))
+    assert not is_ca(make_certificate(CA, now=NOW, uris=[GATEWAY]))
+    assert not is_ca(Issued(CA.certificate, b"junk"))
 
 
 def test_a_certificate_never_outlives_its_ca() -> None:
