@@ -46,11 +46,6 @@ class Drained:
     busy_reasons: tuple[BusyReason | None, ...] = ()
 
 
-def effective_replicas(*, replicas: int, min_replicas: int, suspend: bool) -> int:
-    """The wish that counts: the larger of the two, at most one pod, and none when suspended."""
-    return 0 if suspend else min(1, max(0, replicas, min_replicas))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdlePolicy:
     """How long a bridge may idle."""
@@ -91,7 +86,9 @@ def decide(
         return _stay("MinReplicas", after=policy.idle_seconds)
     last_activity = max(activity.last_activity or 0.0, awake_since)
     idle_for = max(0.0, now - last_activity)
-    if activity.busy_reasons:
+    # A clone that takes longer than the idle time would never come to its end.
+    is_preparing = activity.state is RunnerState.PREPARING and not activity.problem_reason
+    if activity.busy_reasons or is_preparing:
         return _busy(activity, policy, awake_since=awake_since, now=now)
     if idle_for < policy.idle_seconds:
         return _stay("RecentlyActive", after=policy.idle_seconds - idle_for, idle_for=idle_for)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +12,8 @@ from repobridge.idle import (
     IdleDecision,
     IdlePolicy,
     decide,
-    effective_replicas,
 )
-from repobridge.session.events import BusyReason
+from repobridge.session.events import BusyReason, RunnerState
 
 POLICY = IdlePolicy(idle_seconds=600.0, max_awake_seconds=86_400.0)
 FORGOTTEN = (BusyReason.BACKGROUND_TASKS, BusyReason.CRONS, BusyReason.EVENTS_UNACKED)
@@ -62,23 +63,12 @@ def test_a_bridge_with_a_least_replica_stays() -> None:
     assert (decision.action, decision.reason) == (IdleAction.STAY, "MinReplicas")
 
 
-@pytest.mark.parametrize(
-    ("replicas", "min_replicas", "suspend", "expected"),
-    [
-        (0, 0, False, 0),
-        (1, 0, False, 1),
-        (0, 1, False, 1),
-        (1, 1, False, 1),
-        (3, 0, False, 1),
-        (-1, 0, False, 0),
-        (1, 1, True, 0),
-    ],
-)
-def test_the_wish_is_the_larger_one_and_none_when_suspended(
-    replicas: int, min_replicas: int, suspend: bool, expected: int
-) -> None:
-    found = effective_replicas(replicas=replicas, min_replicas=min_replicas, suspend=suspend)
-    assert found == expected
+def test_a_clone_may_take_longer_than_the_idle_time_but_not_for_ever() -> None:
+    cloning = Activity(last_activity=0.0, state=RunnerState.PREPARING)
+    assert decide(cloning, policy=POLICY, awake_since=0.0, now=86_399.0).action is IdleAction.STAY
+    assert decide(cloning, policy=POLICY, awake_since=0.0, now=86_400.0).reason == "MaxAwake"
+    failed = replace(cloning, problem_reason="CLONE_FAILED", problem="The clone failed.")
+    assert decide(failed, policy=POLICY, awake_since=0.0, now=600.0).action is IdleAction.DRAIN
 
 
 @given(
