@@ -6,7 +6,7 @@ PYTHON ?= python3
 # The programs that tests need, of those in tests/clustertools/catalog.py.
 CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager
 
-.PHONY: help setup cluster-tools demo test test-long lint format bench proto docs clean
+.PHONY: help setup cluster-tools cluster-node cluster cluster-down demo test test-long lint format bench proto docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -31,13 +31,22 @@ $(CACHE)/claude-cli/.path: .venv/.synced session-runner/claude-cli/package.json 
 cluster-tools: .venv/.synced ## Build the Kubernetes that tests use, once a version (15 minutes on two cores; then cached)
 	@$(PY) -m tests.clustertools $(CLUSTER_TOOLS) >/dev/null
 
+cluster-node: cluster-tools ## Install and build what a real node needs besides, as root (minutes once; then nothing)
+	@$(PY) -m tests.cluster parts
+
+cluster: setup cluster-node ## A real one-node Kubernetes to play with, as root; it says how
+	@$(PY) -m tests.cluster up
+
+cluster-down: .venv/.synced ## Remove it whole
+	@$(PY) -m tests.cluster down
+
 demo: setup ## The main job: serve a sample repository and chat with it
 	@$(PY) -m scripts.demo
 
-test: setup cluster-tools ## Every test, one case of each long sweep
+test: setup cluster-node ## Every test, one case of each long sweep
 	$(PY) -m pytest -m "not long"
 
-test-long: setup cluster-tools ## Every test, the long sweeps whole
+test-long: setup cluster-node ## Every test, the long sweeps whole
 	$(PY) -m pytest
 
 lint: .venv/.synced ## ruff, mypy --strict, import contracts, and that uv.lock is current

@@ -1,4 +1,7 @@
-"""`python -m tests.cluster up|down`: a cluster that stays, for a person to play with."""
+"""`python -m tests.cluster up|down`: a cluster that stays, for a person to play with.
+
+`parts` only installs and builds what clusters are made of, so that tests need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,18 @@ It stays until: make cluster-down
 def main(arguments: list[str]) -> int:
     """Does one of the verbs; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster")
-    parser.add_argument("verb", choices=["up", "down"])
+    parser.add_argument("verb", choices=["parts", "up", "down"])
     parser.add_argument("--name", default="play")
     given = parser.parse_args(arguments)
     place = Place(places.clusters_root(os.environ), given.name)
     try:
-        return _up(place) if given.verb == "up" else _down(place)
+        match given.verb:
+            case "parts":
+                return _parts()
+            case "up":
+                return _up(place)
+            case _:
+                return _down(place)
     except (
         launch.NeedsRoot,
         launch.LaunchFailed,
@@ -40,6 +49,14 @@ def main(arguments: list[str]) -> int:
     ) as failure:
         _tell(str(failure))
         return 1
+
+
+def _parts() -> int:
+    if os.geteuid() != 0:
+        _tell("Without root there is no node: tests/cluster will be skipped.")
+        return 0
+    launch.get_parts(os.environ, _tell)
+    return 0
 
 
 def _up(place: Place) -> int:
