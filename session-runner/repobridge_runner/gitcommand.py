@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repobridge.errors import RepoBridgeError
 from repobridge_runner import reaper
@@ -164,8 +165,8 @@ class Git:
         out: _Pipe,
         errors: _Pipe,
     ) -> asyncio.subprocess.Process:
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 "git",
                 *arguments,
                 cwd=directory,
@@ -175,12 +176,20 @@ class Git:
                 stderr=errors.write_end,
                 start_new_session=True,
             )
+        )
+        try:
+            # Cancelled on its way, asyncio would kill the process alone and leave its group.
+            cancelled = await _whole(starting)
+            process = starting.result()
         except OSError as error:
             raise GitError(arguments[0], None, f"could not be started: {error}") from error
         finally:
             out.close_write_end()
             errors.close_write_end()
         reaper.own(process.pid)
+        if cancelled is not None:
+            await _end(process)
+            raise cancelled
         return process
 
     def _last_line(self, stderr: str, code: int) -> str:
@@ -295,17 +304,25 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
     Cancelled or not, it returns only when the process is gone.
     """
-    cancelled: asyncio.CancelledError | None = None
+    cancelled = None
     if process.returncode is None:
         ending = asyncio.ensure_future(_terminate(process))
-        while not ending.done():
-            try:
-                await asyncio.shield(ending)
-            except asyncio.CancelledError as error:
-                cancelled = error
+        cancelled = await _whole(ending)
+        ending.result()
     reaper.disown(process.pid)
     if cancelled is not None:
         raise cancelled
+
+
+async def _whole(work: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Waits until it is done, whoever cancels us; returns the last who did."""
+    cancelled = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 async def _terminate(process: asyncio.subprocess.Process) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from repobridge.session.events import Phase
@@ -88,6 +89,23 @@ async def test_a_cancelled_git_is_gone_with_its_children(tmp_path: Path) -> None
     script = "sleep 1000 & echo $! > child; echo > started; wait"
     task = asyncio.create_task(git(tmp_path, script=script).run("fetch", directory=tmp_path))
     await asyncio.to_thread((tmp_path / "started").read_bytes)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(int((tmp_path / "child").read_text()))
+
+
+async def test_a_git_that_is_cancelled_while_it_starts_is_gone_with_its_children(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "started")
+    script = "sleep 1000 & echo $! > child; echo > started; wait"
+    task = asyncio.create_task(git(tmp_path, script=script).run("fetch", directory=tmp_path))
+    before = set(psutil.Process().children())
+    while set(psutil.Process().children()) <= before:
+        await asyncio.sleep(0)
+    # The loop stands still: for the task the process has not started yet.
+    (tmp_path / "started").read_bytes()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
