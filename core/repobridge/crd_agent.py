@@ -35,11 +35,13 @@ _SHORT_URL = (
     rf"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:/?[0-9A-Za-z_.~]{_SHORT_REST}*"
 )
 
+REPOSITORY_URL = f"{_LONG_URL}|{_SHORT_URL}"
+
 RepositoryUrl = Annotated[
     str,
     Field(max_length=1024),
     matching(
-        f"{_LONG_URL}|{_SHORT_URL}",
+        REPOSITORY_URL,
         "must be https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH: a local path, another"
         " protocol, an option, a '?' or a '#' is not taken",
     ),

@@ -55,7 +55,7 @@ def test_one_of_llm_bridge(home: Path) -> None:
 
 
 def test_there_are_no_others() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == {
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == {
         "one-repo.yaml",
         "several-repos.yaml",
         "llm-bridge.yaml",
