@@ -17,6 +17,7 @@ from tests.apiserver.harness import ApiServer, start_api_server
 from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.rest import Rest, RestError, connect
 from tests.fakes.api_proxy import ApiProxy, serve
+from tests.fakes.kubelet import Kubelet, run_kubelet
 
 MakeUser = Callable[..., Awaitable[User]]
 
@@ -85,6 +86,13 @@ async def api_proxy(apiserver: ApiServer) -> AsyncIterator[ApiProxy]:
         apiserver.url, ca_file=apiserver.ca_file, certificate=pair.certificate, key=pair.key
     ) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def kubelet(admin: Rest, namespace: str) -> AsyncIterator[Kubelet]:
+    """What stands in for a node in the test's namespace: every pod runs until told otherwise."""
+    async with run_kubelet(admin, namespace=namespace) as working:
+        yield working
 
 
 @pytest.fixture(scope="session")
