@@ -21,6 +21,7 @@ HOME = f"{VOLUME}/home"
 TLS = "/etc/repobridge/tls"
 GIT = "/etc/repobridge/git"
 RUN = "/run/repobridge"
+_ANY = "0.0.0.0"  # noqa: S104 - in the pod, which the NetworkPolicy closes
 
 
 def runner_settings(bridge: RepoBridge, *, settings: PodSettings) -> str:
@@ -35,7 +36,9 @@ def runner_settings(bridge: RepoBridge, *, settings: PodSettings) -> str:
         "agent": _agent(bridge),
         "live_sessions": bridge.spec.scaling.sessions_per_pod,
         "shutdown_grace_seconds": settings.shutdown_grace_seconds,
-        "metrics_address": f"0.0.0.0:{METRICS_PORT}",
+        "listen_address": f"{_ANY}:{GRPC_PORT}",
+        "tls_directory": TLS,
+        "metrics_address": f"{_ANY}:{METRICS_PORT}",
         "log_format": settings.log_format,
     }
     return json.dumps(told, ensure_ascii=False, sort_keys=True)
