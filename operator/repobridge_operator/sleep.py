@@ -170,7 +170,7 @@ def answered(
         case Unreached():
             return _unreached(sleep, action, asked_at=asked_at, now=now)
         case Lowering():
-            return _lowered(sleep, answer, now)
+            return _lowered(sleep, facts, answer, now)
     sleep = replace(sleep, failures=0)
     match answer:
         case Activity():
@@ -237,7 +237,12 @@ def _drained(sleep: Sleep, facts: Facts, answer: Drained, *, asked_at: float, no
     return _rested(sleep, facts, now.monotonic + _YOUNG_SECONDS, now=now)
 
 
-def _lowered(sleep: Sleep, answer: Lowering, now: Now) -> Sleep:
+def _lowered(sleep: Sleep, facts: Facts, answer: Lowering, now: Now) -> Sleep:
+    if facts.generation > sleep.generation and (
+        answer is Lowering.DONE or facts.want is Want.ASLEEP
+    ):
+        # The watch was faster than the answer: what it told counts, and the lease still runs.
+        return replace(sleep, version="", generation=facts.generation, due=now.monotonic)
     match answer:
         case Lowering.DONE:
             return replace(sleep, phase=Phase.LOWERED)

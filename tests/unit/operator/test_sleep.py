@@ -97,7 +97,9 @@ class Walk:
 
     def wait(self, expected: float) -> None:
         """Nothing is to be done for so long, which passes."""
-        assert self.next() == Wait(pytest.approx(expected))
+        found = self.next()
+        assert isinstance(found, Wait)
+        assert found.seconds == pytest.approx(expected)
         self.seconds += expected
 
 
@@ -175,6 +177,20 @@ def test_the_watch_that_lags_behind_our_own_lowering_is_no_wake() -> None:
     walk.wait(30)
     walk.see(ASLEEP)
     walk.step(Drain(after_turn=True), GRANTED)
+
+
+@pytest.mark.parametrize("answer", Lowering)
+def test_a_watch_that_is_faster_than_the_answer_to_the_lowering_counts(answer: Lowering) -> None:
+    walk = Walk(AWAKE, seconds=600)
+    walk.step(Ask(), IDLE)
+    walk.step(Drain(after_turn=False), GRANTED)
+    lower = walk.next()
+    assert lower == Lower("41", 4)
+    walk.see(ASLEEP)
+    walk.sleep = answered(walk.sleep, walk.facts, lower, answer, asked_at=600.0, now=walk.now)
+    assert walk.permission == Permission("p", Ground.DRAINED)
+    walk.see(replace(AWAKE, generation=6))
+    walk.step(Resume(), Resumed())
 
 
 def test_a_busy_bridge_that_is_to_sleep_is_drained_after_its_turn() -> None:

@@ -1,0 +1,79 @@
+"""Resizes live pods in place, as `resize` plans it, and remembers what was refused, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from repobridge.telemetry import Logger
+from repobridge_operator import resize
+from repobridge_operator.cluster import Cluster, ClusterError, NotFound, Object, Refused, Resource
+from repobridge_operator.resize import Resizing
+from repobridge_operator.resources.amounts import Memory
+
+_AGAIN_SECONDS = 30.0
+_log = Logger("repobridge.operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """What became of a look at a pod's memory."""
+
+    refusal: str = ""
+    """Why the pod can't have what it should; empty where it can."""
+    again_seconds: float | None = None
+    """When to look again though nothing is told."""
+
+
+class Resizer:
+    """The pods whose memory follows their sessions."""
+
+    def __init__(self, cluster: Cluster, *, clock: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._states: dict[str, Resizing] = {}
+
+    async def tend(self, pod: Object, wanted: Memory) -> Resized:
+        """Gives a running pod the memory that it should have, where that is due and possible."""
+        present = resize.memory_of(pod)
+        if present is None:
+            return Resized()
+        uid = pod["metadata"]["uid"]
+        now = self._clock()
+        plan = resize.plan(self._states.get(uid, Resizing()), present, wanted, now=now)
+        state, again = plan.state, plan.again_seconds
+        if plan.target is not None:
+            state, again = await self._resize(pod, state, plan.target)
+        if state == Resizing():
+            self._states.pop(uid, None)
+        else:
+            self._states[uid] = state
+        return Resized(refusal=state.sentence, again_seconds=again)
+
+    def forget(self, pod_uid: str) -> None:
+        """Forgets a pod that is gone."""
+        self._states.pop(pod_uid, None)
+
+    async def _resize(
+        self, pod: Object, state: Resizing, target: Memory
+    ) -> tuple[Resizing, float | None]:
+        metadata = pod["metadata"]
+        where = {"namespace": metadata["namespace"], "pod": metadata["name"]}
+        try:
+            await self._cluster.patch(
+                Resource.POD,
+                metadata["namespace"],
+                metadata["name"],
+                resize.make_resize(target, pod),
+                subresource="resize",
+            )
+        except (Refused, NotFound) as error:
+            # A cluster without the subresource answers as if there were no such pod.
+            _log.warning("pod not resized", **where, error=str(error))
+            refused = resize.refused(state, target, str(error), now=self._clock())
+            return refused, resize.REFUSED_SECONDS
+        except ClusterError as error:
+            _log.warning("pod not resized yet", **where, error=str(error))
+            return state, _AGAIN_SECONDS
+        _log.info("pod resized", **where, request=target.request, limit=target.limit)
+        return resize.accepted(state), None
