@@ -10,6 +10,18 @@ import pytest
 from tests.claude_home import install_claude, make_claude_env
 from tests.fakes.anthropic import FakeAnthropic
 
+SHARED = ("apiserver", "cluster")
+"""Folders whose tests share something that is slow to start: one worker runs them all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a shared thing together where several workers run."""
+    tests = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        if folder in SHARED:
+            item.add_marker(pytest.mark.xdist_group(folder))
+
 
 @pytest.fixture(scope="session")
 def claude_path() -> Path:
