@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.docs import commands, configuration, sources, wire
+from scripts.docs import api, commands, configuration, sources, wire
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ROOT / "docs"
@@ -16,6 +16,9 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 GENERATORS: Mapping[str, Callable[[], str]] = {
+    "api-reasons": api.reasons,
+    "api-spec": api.spec,
+    "api-status": api.status,
     "commands": commands.text,
     "configuration": configuration.text,
     "environment": configuration.environment,
