@@ -37,14 +37,15 @@ class Builder:
         finally:
             self._buildah("rm", container)
 
-    def build(
-        self, root: Path, *, target: str, name: str, base: str, secrets: Mapping[str, Path]
-    ) -> None:
-        """Builds one target of the Dockerfile, from the layers that did not change."""
-        given = [f"--secret=id={key},src={path}" for key, path in secrets.items()]
+    def build(self, root: Path, *, target: str, name: str, base: str, script: Path) -> None:
+        """Builds one target of the Dockerfile, from the layers that did not change.
+
+        `script` tells the steps how to reach registries; it stays in no layer.
+        """
         self._buildah(
             "bud", "--isolation=chroot", "--network=host", "--layers", "--format=oci",
-            f"--build-arg=BASE={base}", *given, f"--target={target}", f"--tag={name}", str(root),
+            f"--build-arg=BASE={base}", f"--secret=id=machine,src={script}",
+            f"--target={target}", f"--tag={name}", str(root),
         )  # fmt: skip
 
     def export(self, name: str, archive: Path) -> None:
