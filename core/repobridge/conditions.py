@@ -113,8 +113,9 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         " the pod starts by itself.",
         Reason.CONTAINER_FAILED: "The runner's container can't be started: {detail} Look at"
         " spec.pod, above all at image and runtimeClassName.",
-        Reason.CRASHING: "The runner ended {times} times, last with exit code {code}. Read why with"
-        " `kubectl logs {pod} --previous`; it is tried again in {seconds} s.",
+        Reason.CRASHING: "The runner ended {times} times in a row, last with exit code {code}:"
+        " {detail} Read more with `kubectl logs {pod}`; another pod is made {seconds} s after this"
+        " one ended, or as soon as the spec changes.",
         Reason.EVICTED: "The node evicted the pod: {detail} Another one is made by itself; if this"
         " happens often, raise spec.resources.",
         Reason.IMAGE_PULL_FAILED: "Image {image} can't be pulled: {detail} Correct spec.pod.image,"
