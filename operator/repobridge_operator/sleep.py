@@ -45,6 +45,7 @@ UNREACHABLE_FAILURES = 3
 QUIET_SECONDS = 60.0
 BUSY_SECONDS = 30.0
 _YOUNG_SECONDS = 2.0
+_SOON_SECONDS = 0.5
 _AGAIN_SECONDS = 10.0
 _LOWER_AGAIN_SECONDS = 1.0
 
@@ -186,7 +187,9 @@ def answered(
 def _interrupted(sleep: Sleep, now: Now) -> Sleep:
     first = now.monotonic if sleep.interrupted_at is None else sleep.interrupted_at
     again = now.monotonic + _AGAIN_SECONDS
-    return replace(sleep, interrupted_at=first, interrupt_due=again, due=now.monotonic + 0.5)
+    return replace(
+        sleep, interrupted_at=first, interrupt_due=again, due=now.monotonic + _SOON_SECONDS
+    )
 
 
 def _asked(sleep: Sleep, facts: Facts, activity: Activity, now: Now) -> Sleep:
@@ -222,7 +225,9 @@ def _drained(sleep: Sleep, facts: Facts, answer: Drained, *, asked_at: float, no
     if facts.want is Want.ASLEEP:
         since = sleep.asleep_since if sleep.asleep_since is not None else now.monotonic
         # Soon after the wish the turn's end is seen at once; a lease of 30 s bears a few misses.
-        seconds = min(max((now.monotonic - since) / 10, 0.5), 5.0)
+        seconds = min(max((now.monotonic - since) / 10, _SOON_SECONDS), 5.0)
+        if _is_overdue(sleep, facts, now):
+            seconds = _SOON_SECONDS
         # Where it is not held for us, it is held for another who drains it.
         return replace(
             sleep,

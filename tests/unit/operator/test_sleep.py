@@ -213,7 +213,7 @@ def test_no_turn_is_cut_before_the_time_is_over_and_then_with_the_queue_held() -
         walk.step(Drain(after_turn=True), HELD)
     walk.seconds = 320.0  # the lease may be over: it is renewed first
     walk.step(Drain(after_turn=True), HELD)
-    walk.wait(5)
+    walk.wait(0.5)
     walk.step(Interrupt(), Interrupted(1))
     walk.wait(0.5)
     walk.step(Drain(after_turn=True), GRANTED)
@@ -225,14 +225,14 @@ def test_a_turn_that_will_not_end_is_interrupted_again_and_in_the_end_not_waited
     walk.step(Drain(after_turn=True), HELD)
     walk.seconds = 301.0
     walk.step(Drain(after_turn=True), HELD)
-    walk.wait(5)
+    walk.wait(0.5)
     walk.step(Interrupt(), Interrupted(1))
     cut_at = walk.seconds
     walk.wait(0.5)
     walk.step(Drain(after_turn=True), HELD)
-    walk.wait(5)
+    walk.wait(0.5)
     walk.step(Drain(after_turn=True), HELD)
-    walk.wait(5)
+    walk.seconds = cut_at + 10
     walk.step(Interrupt(), Interrupted(1))
     walk.seconds = cut_at + INTERRUPT_SECONDS - 0.1
     assert walk.permission is None
@@ -279,7 +279,7 @@ def test_a_new_operator_counts_from_the_status_but_asks_for_itself_first() -> No
     walk.step(Drain(after_turn=True), Unreached("UNREACHABLE"))
     walk.seconds = 1015
     walk.step(Drain(after_turn=True), HELD)
-    walk.wait(5)
+    walk.wait(0.5)
     walk.step(Interrupt(), Interrupted(2))
     assert walk.permission is None
     walk.wait(0.5)
