@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from repobridge.errors import Refusal
 from repobridge.session.events import Cursor, Event, TurnOpened, TurnOrigin
-from repobridge_gateway.fleet.bridge import LocalBridge
+from repobridge_gateway.fleet.port import Bridge
 from repobridge_gateway.fleet.progress import corrected_cursor
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.notices import GatewayNotice
@@ -28,7 +28,7 @@ Item = Event | GatewayNotice | Live
 
 
 async def follow(
-    bridge: LocalBridge, conversation_id: str, *, after: Cursor | None
+    bridge: Bridge, conversation_id: str, *, after: Cursor | None
 ) -> AsyncIterator[Item]:
     """Everything about a conversation after a cursor, or from now on; ends when `serve` does.
 
@@ -69,7 +69,7 @@ async def _forward(
 class _Follower:
     def __init__(
         self,
-        bridge: LocalBridge,
+        bridge: Bridge,
         conversation_id: str,
         out: asyncio.Queue[Item | Refusal | None],
         after: Cursor | None,
@@ -105,7 +105,7 @@ class _Follower:
 
     async def _asleep(self) -> None:
         """Nothing can be read now; what is stored after the cursor comes with the next wake."""
-        newest = self._bridge.reader.progress.cursor
+        newest = self._bridge.newest
         if self._cursor is None:
             self._cursor = newest
         if not self._given or self._cursor == newest:
@@ -113,6 +113,8 @@ class _Follower:
 
     async def _read(self, link: RunnerLink) -> None:
         accepted = not self._given
+        if self._cursor is None and self._is_live:
+            self._cursor = link.newest  # told to be live while asleep: nothing since is missed
         if self._cursor is None or self._live_at is None:
             activity = await link.client.activity()
             newest = Cursor(activity.log_id, activity.last_sequence)

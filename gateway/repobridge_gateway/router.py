@@ -17,8 +17,7 @@ from repobridge.session.events import MAIN_CONVERSATION, Actor, MessageStatus
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.commands import Command, Reply, ToGateway
-from repobridge_gateway.fleet.bridge import LocalBridge
-from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.port import Bridge, Fleet
 from repobridge_gateway.fleet.status import BridgePhase
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
 from repobridge_gateway.session_client import SessionClient
@@ -52,7 +51,7 @@ class Routed:
 class Router:
     """Routes messages to the bridges of a fleet."""
 
-    def __init__(self, fleet: LocalFleet) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._waiting: dict[str, int] = {}
         self._turnstiles: dict[tuple[str, str], asyncio.Lock] = {}
@@ -91,9 +90,9 @@ class Router:
         return Routed(status=status)
 
     @asynccontextmanager
-    async def _in_order(self, bridge: LocalBridge, conversation_id: str) -> AsyncIterator[None]:
+    async def _in_order(self, bridge: Bridge, conversation_id: str) -> AsyncIterator[None]:
         """First come, first served, also while the bridge wakes; a bounded number may wait."""
-        name = bridge.spec.name
+        name = bridge.name
         waiting = self._waiting.get(name, 0)
         if waiting >= MOST_WAITING:
             raise Refusal(
@@ -108,7 +107,7 @@ class Router:
         finally:
             self._waiting[name] -= 1
 
-    async def _hand_over(self, bridge: LocalBridge, submission: Submission) -> MessageStatus:
+    async def _hand_over(self, bridge: Bridge, submission: Submission) -> MessageStatus:
         deadline = time.monotonic() + _HANDOVER_SECONDS
         while True:
             link = await bridge.awake()
@@ -117,12 +116,12 @@ class Router:
             except Refusal as refusal:
                 passing = refusal.status is Status.UNAVAILABLE and time.monotonic() < deadline
                 if not passing:
-                    self._log.error("send to llm failed", repo=bridge.spec.name, error=str(refusal))
+                    self._log.error("send to llm failed", repo=bridge.name, error=str(refusal))
                     raise
             # Draining, stopping or gone: the same message, under the same id, at the next wake.
             await bridge.gone(link, within_seconds=_RETRY_SECONDS)
 
-    async def _command(self, bridge: LocalBridge, message: Incoming, command: Command) -> str:
+    async def _command(self, bridge: Bridge, message: Incoming, command: Command) -> str:
         conversation, actor = message.conversation_id, message.author
         if command is Command.HELP:
             return commands.HELP
@@ -143,15 +142,13 @@ class Router:
 
     def _list(self) -> str:
         lines = (
-            f"  {name}  {bridge.spec.working_dir}  ({bridge.status.value.phase.name.lower()})"
+            f"  {name}  {bridge.place}  ({bridge.status.value.phase.name.lower()})"
             for name, bridge in self._fleet.bridges.items()
         )
         return "\n".join(["Repos:", *lines])
 
 
-async def _act(
-    command: Command, bridge: LocalBridge, client: SessionClient, message: Incoming
-) -> str:
+async def _act(command: Command, bridge: Bridge, client: SessionClient, message: Incoming) -> str:
     if command is Command.CANCEL:
         done = await client.interrupt(message.conversation_id, message.author)
         return "Sent interrupt signal" if done.changed else "Nothing is running"
@@ -159,14 +156,14 @@ async def _act(
         await client.restart(message.conversation_id, message.author)
         return "Restarted; the session remembers the conversation."
     return commands.status_text(
-        name=bridge.spec.name,
-        llm=bridge.spec.llm,
+        name=bridge.name,
+        llm=bridge.llm,
         sessions=await client.sessions(),
         conversation_id=message.conversation_id,
     )
 
 
-def _not_running(bridge: LocalBridge, command: Command) -> str:
+def _not_running(bridge: Bridge, command: Command) -> str:
     status = bridge.status.value
     if command is Command.STATUS:
         words = {
@@ -175,9 +172,7 @@ def _not_running(bridge: LocalBridge, command: Command) -> str:
             BridgePhase.FAILED: "failed",
         }
         state = words.get(status.phase, "not running")
-        return "\n".join(
-            [f"LLM: {state} (repo: {bridge.spec.name})", *filter(None, [status.reason])]
-        )
+        return "\n".join([f"LLM: {state} (repo: {bridge.name})", *filter(None, [status.reason])])
     if command is Command.RESTART:
         return "LLM not running; it starts with the next message."
     return "LLM not running"

@@ -6,62 +6,18 @@ repos come first here, so that a file with channels as well does what its author
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from repobridge.errors import Refusal, Status
-from repobridge.session.events import MAIN_CONVERSATION, Actor
+from repobridge.session.events import Actor
 from repobridge.telemetry import Logger
 from repobridge_gateway.console import Console
 from repobridge_gateway.conversation import Conversation, Selected
-from repobridge_gateway.fleet.bridge import LocalBridge
 from repobridge_gateway.fleet.local import LocalFleet
-from repobridge_gateway.follow import Item, follow
 from repobridge_gateway.lines import Line, Tone
-from repobridge_gateway.router import Incoming, Routed, Router
-from repobridge_gateway.session_client import SessionClient
-from repobridge_gateway.session_values import Decision
+from repobridge_gateway.peer import FleetPeer
+from repobridge_gateway.router import Router
 
 _log = Logger(__name__)
-
-
-class LocalPeer:
-    """A session of our own fleet, without a wire between."""
-
-    def __init__(self, bridge: LocalBridge, router: Router, me: Actor) -> None:
-        self._bridge = bridge
-        self._router = router
-        self._me = me
-
-    def follow(self) -> AsyncIterator[Item]:
-        """What happens from now on."""
-        return follow(self._bridge, MAIN_CONVERSATION, after=None)
-
-    async def submit(self, message_id: str, text: str) -> Routed:
-        """Sends a message through the router."""
-        return await self._router.route(
-            Incoming(
-                bridge=self._bridge.spec.name, message_id=message_id, text=text, author=self._me
-            )
-        )
-
-    async def decide(self, decision: Decision) -> None:
-        """Answers a request."""
-        await self._client().decide(decision)
-
-    async def interrupt(self) -> bool:
-        """Ends the running turn."""
-        return (await self._client().interrupt(MAIN_CONVERSATION, self._me)).changed
-
-    async def fetch(self, blob_id: str) -> bytes:
-        """The content of a blob."""
-        return await self._client().download(blob_id)
-
-    def _client(self) -> SessionClient:
-        link = self._bridge.status.value.link
-        if link is None:
-            raise Refusal(Status.FAILED_PRECONDITION, "NOT_RUNNING", "The session is asleep.")
-        return link.client
 
 
 async def run_terminal(
@@ -73,7 +29,7 @@ async def run_terminal(
     _log.info("terminal provider started", repo=selected)
     console.print([_greeting(selected, len(names))])
     while True:
-        peer = LocalPeer(fleet.bridge(selected), router, me)
+        peer = FleetPeer(fleet.bridge(selected), router, me=me)
         conversation = Conversation(
             peer, console, me=me, downloads=downloads, leaving="ends serve, and every session"
         )

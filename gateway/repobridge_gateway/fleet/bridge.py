@@ -21,6 +21,7 @@ import grpc
 from repobridge import durations
 from repobridge.errors import Refusal, Status
 from repobridge.idle import IdleAction, IdleDecision, decide
+from repobridge.session.events import Cursor
 from repobridge.telemetry import Logger
 from repobridge_gateway.fleet.launch import Launcher, LaunchError, exit_sentence
 from repobridge_gateway.fleet.process import RunnerProcess
@@ -68,6 +69,26 @@ class LocalBridge:
         self._crashes = 0
         if self.reader.progress.has_work:
             self._wanted.set()
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.spec.name
+
+    @property
+    def llm(self) -> str:
+        """The kind of its agent."""
+        return self.spec.llm
+
+    @property
+    def place(self) -> str:
+        """The directory in which it works."""
+        return str(self.spec.working_dir)
+
+    @property
+    def newest(self) -> Cursor | None:
+        """The end of its log."""
+        return self.reader.progress.cursor
 
     @property
     def socket(self) -> Path:
@@ -133,14 +154,14 @@ class LocalBridge:
             self._process = process = await self._launcher.launch(
                 self.spec, self._places, self._log
             )
-            link = RunnerLink(SessionClient(channel), process, channel)
-            if not await self._answers(link):
+            link = RunnerLink(SessionClient(channel), channel)
+            if not await self._answers(link, process):
                 await process.end(grace_seconds=self._settings.shutdown_grace_seconds)
                 return
             woken_at = time.monotonic()
             self._set(BridgePhase.READY, link=link)
             self.tell(NoticeCode.READY, f"{self.spec.name} is awake.")
-            ending = await self._attend(link)
+            ending = await self._attend(link, process)
             if ending is _Ending.CRASHED:
                 steady = time.monotonic() - woken_at >= self._settings.steady_seconds
                 await self._crashed(process, steady=steady)
@@ -159,10 +180,10 @@ class LocalBridge:
         target = f"unix:{quote(str(self._places.socket))}"
         return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
 
-    async def _answers(self, link: RunnerLink) -> bool:
+    async def _answers(self, link: RunnerLink, process: RunnerProcess) -> bool:
         """Waits until a new runner answers; False when we are closed first."""
         ready = asyncio.create_task(_answering(link.client))
-        exited = asyncio.create_task(link.process.wait())
+        exited = asyncio.create_task(process.wait())
         closing = asyncio.create_task(self._closing.wait())
         tasks = {ready, exited, closing}
         try:
@@ -176,18 +197,18 @@ class LocalBridge:
             if ready.done():
                 return True
             if exited.done():
-                how = exit_sentence(exited.result(), link.process.last_line)
+                how = exit_sentence(exited.result(), process.last_line)
                 raise LaunchError(f"The session's runner ended at its start ({how}).")
         finally:
             await _cancel(tasks)
-        link.process.kill()
-        await link.process.wait()
+        process.kill()
+        await process.wait()
         seconds = durations.text_of_seconds(self._settings.start_seconds)
         raise LaunchError(f"The session's runner did not answer within {seconds}.")
 
-    async def _attend(self, link: RunnerLink) -> _Ending:
+    async def _attend(self, link: RunnerLink, process: RunnerProcess) -> _Ending:
         """Watches a runner until it is to sleep, ends by itself, or we are closed."""
-        exited = asyncio.create_task(link.process.wait())
+        exited = asyncio.create_task(process.wait())
         closing = asyncio.create_task(self._closing.wait())
         idle = asyncio.create_task(self._watch_idle(link.client))
         pump = asyncio.create_task(self.reader.read(link.client))
@@ -200,10 +221,10 @@ class LocalBridge:
             self._set(BridgePhase.DRAINING, link=link)
             if closing.done():
                 self.tell(NoticeCode.SHUTTING_DOWN, "RepoBridge is shutting down.")
-                await link.process.end(grace_seconds=grace + 2)
+                await process.end(grace_seconds=grace + 2)
                 return _Ending.CLOSED
             decision = idle.result()
-            await link.process.end(grace_seconds=grace)
+            await process.end(grace_seconds=grace)
             self._slept(decision)
             return _Ending.SLEPT
         finally:

@@ -7,7 +7,7 @@ from enum import Enum
 
 import grpc
 
-from repobridge_gateway.fleet.process import RunnerProcess
+from repobridge.session.events import Cursor
 from repobridge_gateway.session_client import SessionClient
 
 
@@ -26,8 +26,9 @@ class RunnerLink:
     """A running runner, as long as it runs."""
 
     client: SessionClient
-    process: RunnerProcess
     channel: grpc.aio.Channel
+    newest: Cursor | None = None
+    """The end of its log before the link was shown to anybody, where that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
