@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from repobridge import quantities
 from repobridge.claims import Verdict
 from repobridge.conditions import Phase, Reason, sentence
 from repobridge.crd import Condition, Endpoint, RepoBridge
@@ -34,6 +35,7 @@ from repobridge_operator.podstate import (
 from repobridge_operator.refusals import ApiRefusal, Cause, cause_of_refusal
 from repobridge_operator.resources import naming
 from repobridge_operator.resources.runnersettings import GRPC_PORT
+from repobridge_operator.resources.storage import claim_is_foreign, growth_failure
 from repobridge_operator.startcauses import Event, cause_of_waiting, is_pulling, pulling
 
 _TOLD_BY_RUNNERS = frozenset(
@@ -161,7 +163,9 @@ def _asleep(seen: Seen) -> tuple[Phase, Said]:
 
 def _awake(seen: Seen) -> tuple[Phase, Said]:
     pod = seen.pod
-    if pod is None or seen.taken:
+    if taken := _taken(seen):
+        return _not_ready(Phase.FAILED, _cause(Reason.NAME_TAKEN, what=taken))
+    if pod is None:
         return _without_pod(seen)
     if pod_is_finished(pod):
         replacement = replacement_of(pod, template_changed=seen.template_changed)
@@ -174,9 +178,14 @@ def _awake(seen: Seen) -> tuple[Phase, Said]:
     return _running(seen, pod)
 
 
+def _taken(seen: Seen) -> str:
+    """What is another's, though its name is ours by right."""
+    if seen.claim is not None and claim_is_foreign(seen.bridge, seen.claim):
+        return f"PersistentVolumeClaim {seen.claim['metadata']['name']}"
+    return seen.taken
+
+
 def _without_pod(seen: Seen) -> tuple[Phase, Said]:
-    if seen.taken:
-        return _not_ready(Phase.FAILED, _cause(Reason.NAME_TAKEN, what=seen.taken))
     if seen.refusal is not None:
         return _not_ready(Phase.FAILED, _refused(seen, seen.refusal))
     return _not_ready(Phase.WAKING, _cause(Reason.SCHEDULING))
@@ -270,11 +279,20 @@ def _update_pending(seen: Seen) -> Said:
         if resize.get("status") == "True":
             detail = str(resize.get("message") or resize.get("reason"))
             return _said(True, _cause(Reason.RESIZE_REFUSED, detail=detail))
+    growth = _growth_failure(seen)
+    return _said(True, growth) if growth else _UP_TO_DATE
+
+
+def _growth_failure(seen: Seen) -> Cause | None:
     if seen.refusal is not None:
         cause = _refused(seen, seen.refusal)
         if cause.reason is Reason.VOLUME_RESIZE_FAILED:
-            return _said(True, cause)
-    return Said(False, Reason.UP_TO_DATE, sentence(Reason.UP_TO_DATE))
+            return cause
+    if seen.claim is None or not (detail := growth_failure(seen.claim)):
+        return None
+    size = quantities.text(seen.bridge.spec.workspace.size_bytes)
+    name = seen.claim["metadata"]["name"]
+    return _cause(Reason.VOLUME_RESIZE_FAILED, claim=name, size=size, detail=detail)
 
 
 def _endpoint(pod: Mapping[str, Any]) -> Endpoint | None:
@@ -344,4 +362,5 @@ def _time_text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_UP_TO_DATE = Said(False, Reason.UP_TO_DATE, sentence(Reason.UP_TO_DATE))
 _SERVING = Phase.READY, Said(True, Reason.SERVING, sentence(Reason.SERVING))

@@ -10,15 +10,16 @@ from repobridge.crd import Reclaim, RepoBridge
 from repobridge_operator.resources import naming
 
 _DEFAULT_MODES = ["ReadWriteOnce"]
+_GROWTH_ERRORS = frozenset({"ControllerResizeError", "NodeResizeError"})
 
 
 def make_claim(bridge: RepoBridge, present: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The claim to apply, awake or asleep; None where the spec names one that exists already.
 
-    `present` is the claim as it is. It only ever grows, and keeps what can't be changed. With
-    `reclaim: Delete` the bridge owns it; applied without the reference, by the same field manager,
-    it is nobody's. Where the plugin OwnerReferencesPermissionEnforcement is on, taking that
-    reference away needs the right to delete claims.
+    `present` is the claim as it is. It only ever grows, once it has a volume, and keeps what can't
+    be changed. With `reclaim: Delete` the bridge owns it; applied without the reference, by the
+    same field manager, it is nobody's. Where the plugin OwnerReferencesPermissionEnforcement is on,
+    taking that reference away needs the right to delete claims.
     """
     workspace, meta = bridge.spec.workspace, bridge.metadata
     if workspace.existing_claim is not None:
@@ -51,6 +52,8 @@ def claim_is_foreign(bridge: RepoBridge, present: Mapping[str, Any]) -> bool:
 
     An earlier bridge of the same name leaves one behind with `reclaim: Retain`.
     """
+    if bridge.spec.workspace.existing_claim is not None:
+        return False
     return not naming.belongs_to(bridge.metadata.uid, present)
 
 
@@ -61,6 +64,20 @@ def _present(present: Mapping[str, Any] | None, name: str) -> Any:
 def _size(wanted: int, present: Mapping[str, Any] | None) -> str:
     resources = _present(present, "resources") or {}
     found = (resources.get("requests") or {}).get("storage")
-    if found is not None and quantities.whole(found) >= wanted:
+    if found is None or present is None:
+        return quantities.text(wanted)
+    # The API server refuses to change a claim that has no volume yet.
+    is_bound = (present.get("status") or {}).get("phase") == "Bound"
+    if not is_bound or quantities.whole(found) >= wanted:
         return str(found)
     return quantities.text(wanted)
+
+
+def growth_failure(claim: Mapping[str, Any]) -> str:
+    """Why a claim did not grow, as its storage says; empty while nothing is wrong with it."""
+    status = claim.get("status") or {}
+    for each in status.get("conditions") or ():
+        if each.get("type") in _GROWTH_ERRORS and each.get("status") == "True":
+            return str(each.get("message") or each["type"])
+    stage = (status.get("allocatedResourceStatuses") or {}).get("storage", "")
+    return str(stage) if stage.endswith("Infeasible") else ""

@@ -15,6 +15,7 @@ from repobridge.idle import Activity
 from repobridge.session.events import RunnerState
 from repobridge_operator.podstate import time_of
 from repobridge_operator.refusals import ApiRefusal
+from repobridge_operator.resources import naming
 from repobridge_operator.status import Said, Seen, Standing, observe, wanted_replicas
 from tests.unit.operator.bridges import FULL, UID, bridge
 from tests.unit.operator.pods import (
@@ -202,6 +203,22 @@ def test_a_refusal_counts_while_there_is_no_pod() -> None:
     assert _told(_seen(refusal=refusal)) == (Phase.ASLEEP, False, Reason.ASLEEP)
 
 
+def test_a_claim_that_an_earlier_namesake_left_is_told() -> None:
+    claim = {"metadata": {"name": "rb-payments-workspace-0", "labels": {}}}
+    standing = observe(_seen(AWAKE, claim=claim), now=NOW)
+    assert (standing.phase, standing.ready) == (
+        Phase.FAILED,
+        Said(
+            False,
+            Reason.NAME_TAKEN,
+            "PersistentVolumeClaim rb-payments-workspace-0 is there already and is not this"
+            " bridge's. Remove it, or give the RepoBridge another name.",
+        ),
+    )
+    existing = {"workspace": {"existingClaim": "rb-payments-workspace-0"}, **AWAKE}
+    assert _told(_seen(existing, claim=claim)) == (Phase.WAKING, False, Reason.SCHEDULING)
+
+
 def test_a_lost_node_is_told_with_when_a_forced_delete_is_safe() -> None:
     message = observe(_seen(AWAKE, pod=_silent_node()), now=NOW).ready.message
     assert message == (
@@ -297,6 +314,19 @@ def test_a_failure_that_goes_on_with_other_numbers_is_told_as_before() -> None:
 def test_what_waits_for_an_idle_bridge_is_told(seen: Seen, reason: Reason, holds: bool) -> None:
     found = observe(seen, now=NOW).update_pending
     assert (found.reason, found.holds) == (reason, holds)
+
+
+def test_a_volume_that_does_not_grow_is_told() -> None:
+    claim = {
+        "metadata": {
+            "name": "rb-payments-workspace-0",
+            "labels": naming.labels("payments", UID),
+        },
+        "status": {"allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"}},
+    }
+    found = observe(_seen({"workspace": {"size": "20Gi"}}, claim=claim), now=NOW).update_pending
+    assert (found.holds, found.reason) == (True, Reason.VOLUME_RESIZE_FAILED)
+    assert "can't grow to 20Gi: ControllerResizeInfeasible." in found.message
 
 
 def test_memory_that_the_node_does_not_give_is_told() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from repobridge_operator.resources import naming
-from repobridge_operator.resources.storage import claim_is_foreign, make_claim
+from repobridge_operator.resources.storage import claim_is_foreign, growth_failure, make_claim
 from tests.unit.operator.bridges import UID, bridge
 
 
@@ -21,6 +21,7 @@ def _present(**spec: Any) -> dict[str, Any]:
             "volumeName": "pvc-8f21",
             **spec,
         },
+        "status": {"phase": "Bound"},
     }
 
 
@@ -44,6 +45,13 @@ def _claim(workspace: dict[str, Any], present: dict[str, Any] | None) -> dict[st
 def test_a_claim_only_grows(size: str, present: str | None, expected: str) -> None:
     found = _present(resources={"requests": {"storage": present}}) if present else None
     assert _claim({"size": size}, found)["spec"]["resources"] == {"requests": {"storage": expected}}
+
+
+def test_a_claim_without_a_volume_stays_as_it_is() -> None:
+    pending = _present() | {"status": {"phase": "Pending"}}
+    assert _claim({"size": "20Gi"}, pending)["spec"]["resources"] == {
+        "requests": {"storage": "10Gi"}
+    }
 
 
 def test_what_cant_be_changed_stays_as_it_is() -> None:
@@ -79,3 +87,37 @@ def test_a_claim_that_an_earlier_namesake_left_is_foreign() -> None:
     theirs = _present() | {"metadata": {"labels": naming.labels("payments", "another")}}
     assert claim_is_foreign(bridge(), theirs)
     assert claim_is_foreign(bridge(), {"metadata": {"name": "rb-payments-workspace-0"}})
+
+
+def test_a_claim_that_the_spec_names_is_not_foreign() -> None:
+    theirs = _present() | {"metadata": {"labels": {}}}
+    assert not claim_is_foreign(bridge({"workspace": {"existingClaim": "data"}}), theirs)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"phase": "Bound"}, ""),
+        ({"conditions": [{"type": "Resizing", "status": "True"}]}, ""),
+        ({"conditions": [{"type": "FileSystemResizePending", "status": "True"}]}, ""),
+        (
+            {
+                "conditions": [
+                    {
+                        "type": "ControllerResizeError",
+                        "status": "True",
+                        "message": "rpc error: code = OutOfRange desc = volume limit",
+                    }
+                ]
+            },
+            "rpc error: code = OutOfRange desc = volume limit",
+        ),
+        (
+            {"allocatedResourceStatuses": {"storage": "NodeResizeInfeasible"}},
+            "NodeResizeInfeasible",
+        ),
+        ({"allocatedResourceStatuses": {"storage": "NodeResizePending"}}, ""),
+    ],
+)
+def test_a_growth_that_fails_is_seen(status: dict[str, Any], expected: str) -> None:
+    assert growth_failure({"status": status}) == expected
