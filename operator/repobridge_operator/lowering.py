@@ -32,7 +32,11 @@ async def lower_replicas(
                 return Lowering.DONE
             except Conflict:
                 found = await cluster.get(Resource.BRIDGE, key.namespace, key.name)
-            if not _is_as_found(found, bridge_uid, lower):
+            if found["metadata"]["uid"] != bridge_uid:
+                return Lowering.OVERTAKEN
+            if not found["spec"].get("replicas"):
+                return Lowering.DONE  # by an attempt whose answer was lost, or by somebody else
+            if found["metadata"]["generation"] != lower.generation:
                 return Lowering.OVERTAKEN
             version = found["metadata"]["resourceVersion"]
     except NotFound:
@@ -44,8 +48,3 @@ async def lower_replicas(
 
 def _patch(version: str) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": version}, "spec": {"replicas": 0}}
-
-
-def _is_as_found(found: Any, bridge_uid: str, lower: Lower) -> bool:
-    metadata = found["metadata"]
-    return bool(metadata["uid"] == bridge_uid and metadata["generation"] == lower.generation)

@@ -12,6 +12,7 @@ from repobridge_operator.resize import Resizing
 from repobridge_operator.resources.amounts import Memory
 
 _AGAIN_SECONDS = 30.0
+_REMEMBERED = 10_000
 _log = Logger("repobridge.operator")
 
 
@@ -44,15 +45,16 @@ class Resizer:
         state, again = plan.state, plan.again_seconds
         if plan.target is not None:
             state, again = await self._resize(pod, state, plan.target)
-        if state == Resizing():
-            self._states.pop(uid, None)
-        else:
-            self._states[uid] = state
+        self._remember(uid, state)
         return Resized(refusal=state.sentence, again_seconds=again)
 
-    def forget(self, pod_uid: str) -> None:
-        """Forgets a pod that is gone."""
-        self._states.pop(pod_uid, None)
+    def _remember(self, uid: str, state: Resizing) -> None:
+        self._states.pop(uid, None)
+        if state != Resizing():
+            self._states[uid] = state
+        if len(self._states) > _REMEMBERED:
+            # Of a pod that is long gone, most likely; else it is only asked for once more.
+            del self._states[next(iter(self._states))]
 
     async def _resize(
         self, pod: Object, state: Resizing, target: Memory
