@@ -41,7 +41,7 @@ class Resizing:
     refused: Memory | None = None
     refused_until: float = 0.0
     sentence: str = ""
-    """Why the cluster does not resize it; empty while it does."""
+    """Why that was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class Plan:
     state: Resizing
     target: Memory | None = None
     again_seconds: float | None = None
+    refusal: str = ""
+    """Why the pod can't have what it should; empty where it can."""
 
 
 def memory_of(pod: Mapping[str, Any]) -> PodMemory | None:
@@ -76,7 +78,6 @@ def memory_of(pod: Mapping[str, Any]) -> PodMemory | None:
 
 def plan(state: Resizing, present: PodMemory, wanted: Memory, *, now: float) -> Plan:
     """Whether the pod is to be resized, to `wanted` or to something on the way to it."""
-    state = _heard(state, present)
     more = Memory(
         request=max(present.wanted.request, wanted.request),
         limit=max(present.wanted.limit, wanted.limit),
@@ -84,7 +85,8 @@ def plan(state: Resizing, present: PodMemory, wanted: Memory, *, now: float) -> 
     if more == present.wanted:
         return _less(state, present, wanted, now=now)
     if present.is_infeasible:
-        return Plan(state=replace(state, less_since=None))
+        detail = present.detail or "Its node has not so much memory."
+        return Plan(state=replace(state, less_since=None), refusal=detail)
     return _ask(replace(state, less_since=None), more, now=now)
 
 
@@ -99,15 +101,9 @@ def _less(state: Resizing, present: PodMemory, wanted: Memory, *, now: float) ->
 
 def _ask(state: Resizing, target: Memory, *, now: float) -> Plan:
     if state.refused == target and now < state.refused_until:
-        return Plan(state=state, again_seconds=state.refused_until - now)
+        left = state.refused_until - now
+        return Plan(state=state, again_seconds=left, refusal=state.sentence)
     return Plan(state=state, target=target)
-
-
-def _heard(state: Resizing, present: PodMemory) -> Resizing:
-    """The kubelet's own refusal; what it defers or carries out is none."""
-    if present.is_infeasible:
-        return replace(state, sentence=present.detail or "Its node has not so much memory.")
-    return state if state.refused is not None else replace(state, sentence="")
 
 
 def accepted(state: Resizing) -> Resizing:

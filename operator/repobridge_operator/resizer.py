@@ -42,11 +42,11 @@ class Resizer:
         uid = pod["metadata"]["uid"]
         now = self._clock()
         plan = resize.plan(self._states.get(uid, Resizing()), present, wanted, now=now)
-        state, again = plan.state, plan.again_seconds
+        state, resized = plan.state, Resized(plan.refusal, plan.again_seconds)
         if plan.target is not None:
-            state, again = await self._resize(pod, state, plan.target)
+            state, resized = await self._resize(pod, state, plan.target)
         self._remember(uid, state)
-        return Resized(refusal=state.sentence, again_seconds=again)
+        return resized
 
     def _remember(self, uid: str, state: Resizing) -> None:
         self._states.pop(uid, None)
@@ -58,7 +58,7 @@ class Resizer:
 
     async def _resize(
         self, pod: Object, state: Resizing, target: Memory
-    ) -> tuple[Resizing, float | None]:
+    ) -> tuple[Resizing, Resized]:
         metadata = pod["metadata"]
         where = {"namespace": metadata["namespace"], "pod": metadata["name"]}
         try:
@@ -73,9 +73,9 @@ class Resizer:
             # A cluster without the subresource answers as if there were no such pod.
             _log.warning("pod not resized", **where, error=str(error))
             refused = resize.refused(state, target, str(error), now=self._clock())
-            return refused, resize.REFUSED_SECONDS
+            return refused, Resized(str(error), resize.REFUSED_SECONDS)
         except ClusterError as error:
             _log.warning("pod not resized yet", **where, error=str(error))
-            return state, _AGAIN_SECONDS
+            return state, Resized(again_seconds=_AGAIN_SECONDS)
         _log.info("pod resized", **where, request=target.request, limit=target.limit)
-        return resize.accepted(state), None
+        return resize.accepted(state), Resized()

@@ -96,9 +96,11 @@ def test_more_of_one_and_less_of_the_other_is_first_only_more() -> None:
 def test_what_the_api_server_refused_is_not_asked_for_again_until_later_or_otherwise() -> None:
     state = refused(Resizing(), memory(1456), "pods is forbidden: exceeded quota", now=0.0)
     assert plan(state, present(856), memory(1456), now=10.0) == Plan(
-        state=state, again_seconds=REFUSED_SECONDS - 10.0
+        state=state,
+        again_seconds=REFUSED_SECONDS - 10.0,
+        refusal="pods is forbidden: exceeded quota",
     )
-    assert state.sentence == "pods is forbidden: exceeded quota"
+    assert plan(state, present(856), memory(856), now=10.0) == Plan(state=state)
     assert plan(state, present(856), memory(2056, 2056), now=10.0).target == memory(2056, 2056)
     assert plan(state, present(856), memory(1456), now=REFUSED_SECONDS).target == memory(1456)
 
@@ -106,7 +108,7 @@ def test_what_the_api_server_refused_is_not_asked_for_again_until_later_or_other
 def test_a_node_that_can_never_give_it_is_asked_for_no_more_and_may_take_back() -> None:
     full = present(1456, infeasible=True)
     found = plan(Resizing(), full, memory(2056, 2056), now=0.0)
-    assert found == Plan(state=Resizing(sentence="Its node has not so much memory."))
+    assert found == Plan(state=Resizing(), refusal="Its node has not so much memory.")
     less = plan(found.state, full, memory(856), now=0.0)
     assert plan(less.state, full, memory(856), now=SHRINK_SECONDS).target == memory(856)
     mended = plan(found.state, present(856), memory(856), now=SHRINK_SECONDS)
