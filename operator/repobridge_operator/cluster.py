@@ -26,6 +26,7 @@ Object = Mapping[str, Any]
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _PAGE = 250
@@ -124,7 +125,7 @@ class Call:
     """One finished call, for whoever counts them."""
 
     verb: str
-    """"get", "list", "create", "apply", "patch" or "delete"."""
+    """"get", "list", "create", "apply", "update", "patch" or "delete"."""
     resource: Resource
     subresource: str = ""
     outcome: str
@@ -143,11 +144,18 @@ class Cluster:
         self,
         client: ApiClient,
         *,
-        deadline_seconds: float = 10.0,
+        read_seconds: float = 10.0,
+        write_seconds: float = 10.0,
+        fence: Callable[[], None] = lambda: None,
         told: Callable[[Call], None] = lambda call: None,
     ) -> None:
+        """`fence` is called before each write, and raises where this process must not write; a
+        write takes no longer than `write_seconds`, so that none outlives its fence.
+        """
         self._client = client
-        self._deadline = deadline_seconds
+        self._read_seconds = read_seconds
+        self._write_seconds = write_seconds
+        self._fence = fence
         self._told = told
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -159,12 +167,14 @@ class Cluster:
         return await self._call("GET", "get", resource, namespace, name, accept=_METADATA)
 
     async def pages(
-        self, resource: Resource, namespace: str | None, *, selector: str = ""
+        self, resource: Resource, namespace: str | None, *, selector: str = "", fields: str = ""
     ) -> AsyncIterator[list[dict[str, Any]]]:
-        """Every object that the labels select, some hundred at a time; without a namespace, in all
-        of them. Raises Gone when the list took too long and has to begin anew.
+        """Every object that labels and fields select, some hundred at a time; without a namespace,
+        in all of them. Raises Gone when the list took too long and has to begin anew.
         """
-        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        query = {"limit": str(_PAGE)}
+        query |= {"labelSelector": selector} if selector else {}
+        query |= {"fieldSelector": fields} if fields else {}
         while True:
             page = await self._call("GET", "list", resource, namespace, query=query)
             yield page.get("items") or []
@@ -197,6 +207,15 @@ class Cluster:
             content_type=_APPLY,
         )
 
+    async def replace(self, resource: Resource, manifest: Object) -> Object:
+        """Puts an object in the place of the one whose metadata.resourceVersion it has."""
+        metadata = manifest["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._call(
+            "PUT", "update", resource, namespace, name, body=manifest, query=query
+        )
+
     async def patch(
         self,
         resource: Resource,
@@ -206,7 +225,10 @@ class Cluster:
         *,
         subresource: str = "",
     ) -> Object:
-        """Merges into an object; with metadata.resourceVersion only if it is still that one."""
+        """Merges into an object; with metadata.resourceVersion only if it is still that one.
+
+        Lists of Kubernetes' own kinds are merged by their keys, those of a bridge are replaced.
+        """
         return await self._call(
             "PATCH",
             "patch",
@@ -216,7 +238,7 @@ class Cluster:
             subresource=subresource,
             body=body,
             query={"fieldManager": FIELD_MANAGER},
-            content_type=_MERGE,
+            content_type=_MERGE if resource is Resource.BRIDGE else _STRATEGIC,
         )
 
     async def delete(
@@ -257,16 +279,19 @@ class Cluster:
     ) -> dict[str, Any]:
         path = resource.path(namespace, name, subresource)
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        outcome = "Ok"
+        outcome, seconds = "Ok", self._read_seconds
+        if method != "GET":
+            self._fence()
+            seconds = self._write_seconds
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(seconds):
                 return await self._exchange(method, path, headers=headers, query=query, body=body)
         except ClusterError as error:
             outcome = type(error).__name__
             raise
         except TimeoutError as error:
             outcome = "Unavailable"
-            sentence = f"The API server did not answer within {self._deadline:g} s."
+            sentence = f"The API server did not answer within {seconds:g} s."
             raise Unavailable(sentence) from error
         except (aiohttp.ClientError, ApiException, OSError, ValueError) as error:
             outcome = "Unavailable"
@@ -289,7 +314,7 @@ class Cluster:
             method, target, header_params=dict(headers), body=body, auth_settings=["BearerToken"]
         )
         # Only partly typed upstream.
-        response: Any = await self._client.call_api(*serialized, _request_timeout=self._deadline)
+        response: Any = await self._client.call_api(*serialized)
         data = await response.read()
         if response.status >= 400:
             raise _error(response.status, data, response.getheader("Retry-After"))
