@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.rest import Object, Rest
+from tests.apiserver.harness import start_api_server
+from tests.apiserver.rest import Object, Rest, connect
 from tests.fakes.fates import (
     Ended,
     Evicted,
@@ -20,7 +21,7 @@ from tests.fakes.fates import (
     mount_failed,
     secret_missing,
 )
-from tests.fakes.kubelet import Kubelet
+from tests.fakes.kubelet import Kubelet, run_kubelet
 
 
 @pytest.fixture
@@ -234,6 +235,20 @@ async def test_two_notes_are_two_events(admin: Rest, pods: str, kubelet: Kubelet
     await await_pod(admin, pods, is_in_phase("Running"))
     normal = Note("Started", "Started container runner", type="Normal")
     assert await events(admin, pods, reason="Started") == [("one", "Normal", normal.message)]
+
+
+async def test_a_node_goes_on_after_an_outage_of_the_api() -> None:
+    with start_api_server() as server:
+        path = "/api/v1/namespaces/default"
+        async with connect(url=server.url, ca_file=server.ca_file, token=server.token) as admin:
+            await admin.wait_for(f"{path}/serviceaccounts", "default", lambda one: one is not None)
+            async with run_kubelet(admin, namespace="default"):
+                await admin.create(f"{path}/pods", make_pod())
+                await admin.wait_for(f"{path}/pods", "one", is_in_phase("Running"))
+                server.interrupt()
+                server.resume()
+                await admin.create(f"{path}/pods", make_pod("two"))
+                await admin.wait_for(f"{path}/pods", "two", is_in_phase("Running"))
 
 
 async def resize(admin: Rest, pods: str, memory: str) -> None:

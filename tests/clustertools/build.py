@@ -69,7 +69,12 @@ def _run_go(tool: Tool, path: Path, tell: Tell) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as go:
-        said = _follow(tool, go, tell)
+        try:
+            said = _follow(tool, go, tell)
+        except BaseException:
+            # Interrupted: nobody waits for the result any more.
+            go.kill()
+            raise
     if go.returncode != 0:
         raise BuildFailed(
             f"Go could not build {tool.name} {tool.version} (exit {go.returncode}). "

@@ -15,11 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
+import aiohttp
+
 from tests.apiserver.rest import Object, Rest, RestError
 from tests.fakes.fates import Ended, Fate, Node, Note, Running, Unschedulable
 
 _FINAL = frozenset({"Succeeded", "Failed"})
-_DISPENSABLE = frozenset({404, 409})
+_OUTDATED = frozenset({404, 409})
+_RETRY_SECONDS = 0.1
 
 Told = tuple[Fate, object]
 
@@ -63,9 +66,10 @@ class Kubelet:
             while True:
                 try:
                     await self._follow()
-                except RestError as error:
-                    if error.code != 410:
+                except (RestError, aiohttp.ClientError) as error:
+                    if not _passes(error):
                         raise
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     def reconsider(self) -> None:
         """Looks at every pod again: call it after a change of `fate` or of what else is public."""
@@ -102,9 +106,12 @@ class Kubelet:
                 self._again.discard(uid)
                 try:
                     await self._sync(pod)
-                except RestError as error:
+                except (RestError, aiohttp.ClientError) as error:
+                    if _passes(error):
+                        await asyncio.sleep(_RETRY_SECONDS)
+                        continue
                     # Gone or changed since: the watch tells, and the next round sees it.
-                    if error.code not in _DISPENSABLE:
+                    if not (isinstance(error, RestError) and error.code in _OUTDATED):
                         raise
                 if uid not in self._again:
                     break
@@ -194,6 +201,13 @@ class Kubelet:
     def _next_address(self, pod: Object) -> str:
         number = next(self._numbers)
         return f"10.88.{number // 256 % 256}.{number % 256}"
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is a fault of the server's or of the connection, over which a node goes on."""
+    if isinstance(error, RestError):
+        return error.code in {410, 429} or error.code >= 500
+    return True
 
 
 @asynccontextmanager

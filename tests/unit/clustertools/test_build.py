@@ -135,13 +135,18 @@ def test_a_second_builder_waits_for_the_first_and_takes_its_result(
     assert (cache.folder(tool) / "hello").read_text() == "built by the first"
 
 
-def test_a_killed_builder_leaves_nothing_half_and_go_dies_with_it(
-    tool: Tool, cache: Cache, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "left"),
+    [(signal.SIGKILL, [".lock", ".unfinished-"]), (signal.SIGINT, [".lock"])],
+)
+def test_a_build_that_is_broken_off_leaves_nothing_half_and_takes_go_with_it(
+    tool: Tool, tmp_path: Path, number: signal.Signals, left: list[str]
 ) -> None:
-    """The proxy from which Go wants a module keeps it waiting, so that the kill meets a build."""
+    """The proxy from which Go wants a module keeps it waiting, so that the signal meets a build."""
     (tool.directory / "go.mod").write_text(GO_MOD.replace("replace ", "// replace "))
     sums = "example.test/hello v1.2.3 h1:{0}=\nexample.test/hello v1.2.3/go.mod h1:{0}=\n"
     (tool.directory / "go.sum").write_text(sums.format("A" * 43))
+    cache = Cache(tmp_path / "cache")
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.settimeout(60)
         command = [sys.executable, "-c", BUILDER, str(tool.directory.parent), str(cache.root)]
@@ -151,16 +156,16 @@ def test_a_killed_builder_leaves_nothing_half_and_go_dies_with_it(
             "GOMODCACHE": str(tmp_path / "modules-cache"),
             "no_proxy": "127.0.0.1",
         }
-        with subprocess.Popen(command, env=environment) as builder:
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as builder:
             connection, _ = proxy.accept()
-            builder.send_signal(signal.SIGKILL)
+            builder.send_signal(number)
         with connection:
             connection.settimeout(60)
             while connection.recv(4096):
                 pass
     assert cache.find(tool) is None
-    left = {path.name for path in cache.folder(tool).iterdir()}
-    assert any(name.startswith(".unfinished-") for name in left)
+    found = sorted(path.name for path in cache.folder(tool).iterdir())
+    assert [name[: len(".unfinished-")] for name in found] == left
 
 
 def test_what_a_killed_builder_left_is_removed_by_the_next(tool: Tool, cache: Cache) -> None:
