@@ -298,6 +298,13 @@ REFUSED: Mapping[str, Wrong] = {
     "volume: negative": _volume(
         ".emptyDir.sizeLimit", "must be a quantity of 1 or more", emptyDir={"sizeLimit": "-1"}
     ),
+    "volume: two at one place": _pod(
+        "extraVolumes",
+        "mounts two volumes at one place",
+        extraVolumes=[
+            {"name": name, "mountPath": "/data", "emptyDir": {}} for name in ("one", "two")
+        ],
+    ),
     "runtime class: a name": _pod("runtimeClassName", _NAME, runtimeClassName="g Visor"),
     # network
     "egress: a range": _egress(

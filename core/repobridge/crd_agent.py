@@ -29,7 +29,7 @@ _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
 # Printable, without '?' and '#'; the second also without ':'.
 _REST, _SHORT_REST = '[!"$->@-~]', '[!"$-9;->@-~]'
 # Credentials pass here, so that who wrote some reads about them, and not about forms.
-_USER = '[!"$-,.0->A-~][!"$-.0->A-~]*@'
+_USER = "[A-Za-z0-9._~%+!$&*=;:,][A-Za-z0-9._~%+!$&*=;:,-]*@"
 _LONG_URL = rf"(?:https|ssh)://(?:{_USER})?{_HOST}(?::(?:{_PORT}))?/{_REST}+"
 _SHORT_URL = (
     rf"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:/?[0-9A-Za-z_.~]{_SHORT_REST}*"
@@ -205,7 +205,7 @@ class Chat(Model):
     """Language models that answer without tools: for `type: chat`."""
 
     providers: Annotated[
-        tuple[ChatProvider, ...], Field(min_length=1, max_length=8), ListMap(("name",))
+        tuple[ChatProvider, ...], Field(min_length=1, max_length=8), ListMap("name")
     ]
     """Asked in this order: the next one answers when one fails."""
     prompts: Annotated[
@@ -295,5 +295,5 @@ class Agent(Model):
     chat: Chat | None = None
     credentials_secret_ref: SecretRef | None = None
     """A Secret whose keys are variables of the agent's environment, such as ANTHROPIC_API_KEY."""
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=24), ListMap(("name",))] = ()
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=24), ListMap("name")] = ()
     """Further variables of the agent's environment."""

@@ -28,6 +28,8 @@ from repobridge.errors import RepoBridgeError
 
 RULE_BROKEN = "rule_broken"
 """The type of pydantic's error for a broken rule, whose message is the rule's own."""
+TWICE = "twice"
+"""The type of its error for a list in which something stands twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +55,41 @@ class Rule:
         return value
 
 
+class _WithoutTwins:
+    """A mark on a list in which nothing stands twice: the API server looks after it, and we do."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Checks what the API server does."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        identities = [self.identity(item) for item in items]
+        for index, each in enumerate(identities):
+            if each in identities[:index]:
+                raise PydanticCustomError(TWICE, "contains {item} twice", {"item": str(each)})
+        return items
+
+    def identity(self, item: Any) -> Any:
+        """What tells an item from others."""
+        return item
+
+
 @dataclass(frozen=True, slots=True)
-class ListMap:
-    """Marks a list whose items are told apart by these keys, so that each may have its owner."""
+class ListMap(_WithoutTwins):
+    """Marks a list whose items are told apart by a key, so that each may have its owner."""
 
-    keys: tuple[str, ...]
+    key: str
+
+    def identity(self, item: Any) -> Any:
+        """The item's key."""
+        return getattr(item, self.key)
 
 
 @dataclass(frozen=True, slots=True)
-class ListSet:
-    """Marks a list in which nothing stands twice."""
+class ListSet(_WithoutTwins):
+    """Marks a list of single values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,14 @@ from repobridge.crd_base import IntOrString, Model, Rule
 
 
 def _is_range(text: str) -> bool:
+    address, _, length = text.partition("/")
     try:
-        ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError:
         return False
-    return "/" in text
+    # What Kubernetes does not take: a mask in dots, zones, and IPv4 in the clothes of IPv6.
+    mapped = isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped
+    return length == str(network.prefixlen) and "%" not in address and not mapped
 
 
 Cidr = Annotated[
@@ -67,13 +70,13 @@ class Protocol(StrEnum):
     SCTP = "SCTP"
 
 
-_PORT_NAME = "[a-z0-9-]*[a-z][a-z0-9-]*"
+_PORT_NAME, _PORT_NAME_LENGTH = "[a-z0-9-]*[a-z][a-z0-9-]*", 15
 
 
 def _is_port(port: int | str) -> bool:
     if isinstance(port, int):
         return 1 <= port <= 65535
-    return re.fullmatch(_PORT_NAME, port) is not None
+    return len(port) <= _PORT_NAME_LENGTH and re.fullmatch(_PORT_NAME, port) is not None
 
 
 class EgressPort(Model):
@@ -94,7 +97,7 @@ class EgressPort(Model):
     port: (
         Annotated[
             int | str,
-            IntOrString(15),
+            IntOrString(_PORT_NAME_LENGTH),
             Rule(
                 cel="type(self) == int ? self >= 1 && self <= 65535"
                 f" : self.matches('^{_PORT_NAME}$')",

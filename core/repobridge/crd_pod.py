@@ -268,9 +268,7 @@ class PodOverrides(Model):
         | None
     ) = None
     """The runner's image; absent: the one that the operator was installed with."""
-    image_pull_secrets: Annotated[
-        tuple[SecretRef, ...], Field(max_length=4), ListMap(("name",))
-    ] = ()
+    image_pull_secrets: Annotated[tuple[SecretRef, ...], Field(max_length=4), ListMap("name")] = ()
     """Secrets of type kubernetes.io/dockerconfigjson."""
     node_selector: Labels = Field(default_factory=dict)
     """Labels that the node must have."""
@@ -290,7 +288,16 @@ class PodOverrides(Model):
         _KEEPS_OURS,
     ] = Field(default_factory=dict)
     """Further annotations of the pod."""
-    extra_volumes: Annotated[tuple[ExtraVolume, ...], Field(max_length=8), ListMap(("name",))] = ()
+    extra_volumes: Annotated[
+        tuple[ExtraVolume, ...],
+        Field(max_length=8),
+        ListMap("name"),
+        Rule(
+            cel="self.all(one, self.exists_one(other, other.mountPath == one.mountPath))",
+            message="mounts two volumes at one place: give each a mountPath of its own",
+            holds=lambda volumes: len({each.mount_path for each in volumes}) == len(volumes),
+        ),
+    ] = ()
     """Further volumes, and where they are mounted."""
 
 

@@ -136,10 +136,10 @@ def _apply(mark: Any, schema: Schema) -> None:
             schema |= {"x-kubernetes-int-or-string": True, "maxLength": length}
         case _ if pattern := getattr(mark, "pattern", None):
             schema["pattern"] = pattern
-        case ListMap(keys=keys):
+        case ListMap(key=key):
             schema |= {
                 "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": list(keys),
+                "x-kubernetes-list-map-keys": [key],
             }
         case ListSet():
             schema["x-kubernetes-list-type"] = "set"

@@ -137,6 +137,16 @@ def test_a_refusal_tells_the_place_and_the_sentence() -> None:
     assert str(refused.value) == "spec.replicas: input should be less than or equal to 1"
 
 
+def test_what_stands_twice_is_refused_by_its_name() -> None:
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    with pytest.raises(crd.SpecError) as refused:
+        crd.parse({"metadata": {"name": "payments"}, "spec": {"agent": {"env": twice}}})
+    assert str(refused.value) == "spec.agent.env: contains A twice"
+    roles = [{"roleId": CHANNEL, "permissions": ["prompt", "prompt"]}]
+    with pytest.raises(crd.SpecError, match=r"permissions: contains prompt twice"):
+        crd.parse({"metadata": {"name": "payments"}, "spec": {"access": roles}})
+
+
 def test_an_object_of_the_api_server_is_read() -> None:
     stored = {
         "apiVersion": "repobridge.dev/v1alpha1",
