@@ -12,7 +12,7 @@ _OF_QUOTA = re.compile(r"exceeded quota:|failed quota:|insufficient quota to")
 _OF_NAMESPACE = re.compile(r"because it is being terminated")
 _OF_RIGHTS = re.compile(r'User ".*" cannot [a-z]+ resource')
 _OF_GROWTH = re.compile(r"pvc can be resized|does not support resize|field can not be less than")
-_PREFIX = re.compile(r'^[a-z.]+ "[^"]*" is (?:forbidden|invalid): ')
+_PREFIX = re.compile(r'^[A-Za-z.]+ "[^"]*" is (?:forbidden|invalid): ')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

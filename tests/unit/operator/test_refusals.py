@@ -46,6 +46,12 @@ _GROWTH = (
     [
         ("Pod", _POD_SECURITY, Reason.POD_REJECTED, 'violates PodSecurity "restricted:latest"'),
         ("Pod", _LIMITS, Reason.POD_REJECTED, "maximum memory usage per Container is 1Gi"),
+        (
+            "Pod",
+            'Pod "rb-payments-0" is invalid: spec.containers[0].image: Required value',
+            Reason.POD_REJECTED,
+            "rejects the pod: spec.containers[0].image: Required value.",
+        ),
         ("Pod", _WEBHOOK, Reason.POD_REJECTED, "images come from registry.example."),
         ("Pod", _POLICY, Reason.POD_REJECTED, "no GPU in this namespace."),
         (
