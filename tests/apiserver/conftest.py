@@ -7,6 +7,7 @@ A test that interrupts the server starts another with `start_api_server`.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -102,6 +103,12 @@ def install_crd(apiserver: ApiServer) -> Callable[[Path], None]:
 
     def install(path: Path) -> None:
         kubectl.run("apply", "--server-side", "-f", str(path))
+        # Until the server has written a first condition, `kubectl wait` fails at once.
+        deadline = time.monotonic() + 30.0
+        conditions = ("get", "-f", str(path), "-o", "jsonpath={.status.conditions}")
+        while '"Established"' not in kubectl.run(*conditions):
+            assert time.monotonic() < deadline, f"{path} is not taken up"
+            time.sleep(0.02)
         kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(path))
 
     return install
