@@ -8,7 +8,7 @@ CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager
 # Most tests wait for processes: three at once take half the time on two cores.
 AT_ONCE ?= -n 3 --dist loadgroup
 
-.PHONY: help setup cluster-tools cluster-node cluster cluster-down demo test test-long lint format bench proto docs clean
+.PHONY: help setup cluster-tools cluster-node cluster cluster-down demo test test-long lint format bench proto crds docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -64,6 +64,9 @@ format: .venv/.synced ## Put the code into ruff's format
 
 proto: .venv/.synced ## Generate the stubs of the .proto files
 	scripts/generate-proto
+
+crds: .venv/.synced ## Write the CustomResourceDefinition from the models of the API
+	@$(PY) -m scripts.crds
 
 docs: .venv/.synced ## Write the generated parts of docs/
 	@$(PY) -m scripts.docs

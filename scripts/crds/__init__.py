@@ -1,1 +1,1 @@
-"""`python -m scripts.crds`: the CustomResourceDefinition, written from the models of the API."""
+"""`make crds`: the CustomResourceDefinition, written from the models of the API."""

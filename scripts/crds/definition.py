@@ -13,7 +13,7 @@ from scripts.crds.schema import schema_of
 from scripts.docs.docstrings import about
 
 FILE = Path(__file__).parent.parent.parent / "crds" / f"{crd.GROUP}_{crd.PLURAL}.yaml"
-_HEAD = "# Written by `python -m scripts.crds` from core/repobridge/crd.py; change that.\n"
+_HEAD = "# Written by `make crds` from core/repobridge/crd.py; change that.\n"
 _COLUMNS = (
     ("Phase", "string", ".status.phase", "Where the bridge stands"),
     (

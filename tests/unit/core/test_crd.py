@@ -79,7 +79,7 @@ def largest_object(schema: Schema) -> int:
 
 
 def test_the_committed_definition_is_what_the_models_say() -> None:
-    assert FILE.read_text() == text(), "out of date: run `python -m scripts.crds`"
+    assert FILE.read_text() == text(), "out of date: run `make crds`"
 
 
 def test_everything_is_described() -> None:
