@@ -76,8 +76,6 @@ class Seen:
     """What this pod's runner said last; None before it was asked."""
     silent: str = ""
     """Why the runner can't be asked, once that has lasted."""
-    is_draining: bool = False
-    """The runner was asked to drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ def _starting(seen: Seen, pod: Mapping[str, Any]) -> tuple[Phase, Said]:
 
 def _running(seen: Seen, pod: Mapping[str, Any]) -> tuple[Phase, Said]:
     activity = seen.activity
-    if seen.is_draining or (activity and activity.state is RunnerState.DRAINING):
+    if activity is not None and activity.state is RunnerState.DRAINING:
         return _not_ready(Phase.DRAINING, _draining(seen))
     if seen.silent:
         return _not_ready(

@@ -137,10 +137,6 @@ def test_a_bridge_that_serves() -> None:
             (Phase.WAKING, False, Reason.CLONING),
         ),
         (
-            _seen(AWAKE, pod=running(), is_draining=True),
-            (Phase.DRAINING, False, Reason.DRAINING),
-        ),
-        (
             _seen(AWAKE, pod=running(), activity=Activity(state=RunnerState.DRAINING)),
             (Phase.DRAINING, False, Reason.DRAINING),
         ),
