@@ -361,7 +361,6 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any], says: str) -> W
 
 _SHRINKS = "size can only grow, as no volume shrinks"
 _CLASS = "storageClassName can't be changed"
-_URL = "repository.url can't be changed"
 HERE, THERE = ({"url": f"https://github.com/acme/{name}.git"} for name in ("here", "there"))
 
 REFUSED_CHANGES: Mapping[str, WrongChange] = {
@@ -372,9 +371,6 @@ REFUSED_CHANGES: Mapping[str, WrongChange] = {
     "class: another": _change({"storageClassName": "a"}, {"storageClassName": "b"}, _CLASS),
     "class: named late": _change({}, {"storageClassName": "b"}, _CLASS),
     "class: left out again": _change({"storageClassName": "a"}, {}, _CLASS),
-    "url: another": WrongChange({"repository": HERE}, {"repository": THERE}, "spec", _URL),
-    "url: named late": WrongChange({}, {"repository": HERE}, "spec", _URL),
-    "url: left out again": WrongChange({"repository": HERE}, {}, "spec", _URL),
 }
 
 TAKEN_CHANGES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
@@ -385,14 +381,8 @@ TAKEN_CHANGES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     ),
     "size: said what it was": ({}, {"workspace": {"size": "10Gi"}}),
     "to another's claim": ({"workspace": {"storageClassName": "a"}}, {"workspace": CLAIMED}),
-    "url with another claim": (
-        {"repository": HERE},
-        {"repository": THERE, "workspace": CLAIMED},
-    ),
-    "url with another folder": (
-        {"repository": HERE},
-        {"repository": THERE, "workspace": {"subPath": "there"}},
-    ),
+    # Only the runner knows whether it was cloned already.
+    "another url": ({"repository": HERE}, {"repository": THERE}),
     "ref": ({"repository": HERE}, {"repository": HERE | {"ref": "next"}}),
     "channel": (
         {"discord": {"channelId": CHANNEL}},

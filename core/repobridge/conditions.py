@@ -158,8 +158,8 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         Reason.REPOSITORY_REFUSED: "The runner does not take the repository: {detail} Correct"
         " repository.url.",
         Reason.WORKSPACE_FAILED: "The workspace can't be used: {detail}",
-        Reason.WORKSPACE_FOREIGN: "The workspace holds something else: {detail} Name another one in"
-        " workspace.existingClaim or workspace.subPath.",
+        Reason.WORKSPACE_FOREIGN: "The workspace holds something else: {detail} Set repository.url"
+        " back, or name another workspace in workspace.subPath or workspace.existingClaim.",
         Reason.WORKSPACE_FULL: "The workspace's volume is full. Raise workspace.size, where its"
         " storage class can grow volumes, or remove files:"
         " `kubectl exec -it {pod} -- sh`.",

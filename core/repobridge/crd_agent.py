@@ -65,7 +65,8 @@ class Repository(Model):
     """The repository that is checked out in the workspace."""
 
     url: RepositoryUrl
-    """Where it is cloned from, by https or ssh; it can't be changed while the workspace is kept."""
+    """Where it is cloned from, by https or ssh. Once it is cloned, another one needs another
+    workspace: the runner touches no checkout of something else."""
     ref: Annotated[
         str,
         Field(max_length=255),

@@ -149,30 +149,9 @@ class Network(Model):
     """Absent: DNS, and ports 443 and 22 of all but private addresses; an empty list: nowhere."""
 
 
-def _same(*fields: str) -> str:
-    """CEL: whether an optional field, reached through optional objects, is what it was."""
-    paths = [".".join(fields[: length + 1]) for length in range(len(fields))]
-
-    def given(owner: str) -> str:
-        return "(" + " && ".join(f"has({owner}.{path})" for path in paths) + ")"
-
-    old, new, path = given("oldSelf"), given("self"), paths[-1]
-    return f"({old} ? {new} && self.{path} == oldSelf.{path} : !{new})"
-
-
 class RepoBridgeSpec(Model):
     """What somebody wants: a repository, an agent that works on it, a channel to talk to it."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            cel=f"{_same('repository', 'url')}"
-            f" || !{_same('workspace', 'existingClaim')} || !{_same('workspace', 'subPath')}",
-            message="repository.url can't be changed, as the workspace and its sessions belong to"
-            " the repository: make another RepoBridge, or give this one another workspace"
-            " (workspace.existingClaim or workspace.subPath) in the same change",
-            holds=None,
-        ),
-    )
     replicas: Annotated[int, Field(ge=0, le=1)] = 0
     """The wish to be awake (1) or asleep (0), for /scale and the gateway: leave it out of files."""
     suspend: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from repobridge import crd
@@ -229,6 +229,7 @@ JSON = st.recursive(
 FIELDS = sorted(crd.RepoBridgeSpec.model_json_schema(by_alias=True)["properties"])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_whatever_is_stored_is_read_or_refused(spec: Any) -> None:
     place = ""
@@ -245,6 +246,7 @@ NEAR_URLS = st.tuples(URLS, st.integers(0, 30), st.text(max_size=2)).map(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(URLS | NEAR_URLS)
 def test_the_runner_takes_every_url_that_the_api_takes(url: str) -> None:
     # Only the runner knows which texts in brackets are addresses.
