@@ -68,7 +68,7 @@ class RepoBridgeStatus(Model):
     """How many sessions are live."""
     last_activity_time: datetime | None = None
     """When somebody last wanted something of it; written with other changes, or every 5 minutes."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), ListMap("type")] = ()
     """Accepted, Ready, UpdatePending."""
 
     def condition(self, kind: str) -> Condition | None:
