@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 
+from scripts.images import Images, ImagesError, build_images
+from scripts.images.cache import Cache
 from tests.cluster import launch, packages, places
+from tests.cluster.handle import Cluster, attach
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
 from tests.cluster.probe_image import PROBE_IMAGE
+from tests.clustertools.build import BuildFailed
 
 _TRY = """
   export KUBECONFIG={kubeconfig}
@@ -20,6 +25,7 @@ _TRY = """
 
 Try: kubectl get nodes; kubectl get storageclasses
      kubectl run hello --image={image} --restart=Never -- say hello; kubectl logs hello
+It has the images {control_plane} and {session_runner}, of the code as it is.
 Its daemons' logs: {logs}
 It stays until: make cluster-down
 """
@@ -44,6 +50,8 @@ def main(arguments: list[str]) -> int:
         launch.NeedsRoot,
         launch.LaunchFailed,
         packages.PackagesMissing,
+        ImagesError,
+        BuildFailed,
         places.ClusterRuns,
         places.ClusterLeft,
     ) as failure:
@@ -56,13 +64,20 @@ def _parts() -> int:
         _tell("Without root there is no node: tests/cluster will be skipped.")
         return 0
     launch.get_parts(os.environ, _tell)
+    _build_images()
     return 0
+
+
+def _build_images() -> Images:
+    return build_images(Cache.from_environment(os.environ), environment=os.environ, say=_tell)
 
 
 def _up(place: Place) -> int:
     parts = launch.get_parts(os.environ, _tell)
+    images = _build_images()
     try:
         launch.launch(place, parts, periods=Periods(), is_tied=False, say=_tell)
+        asyncio.run(_load(attach(place, parts.tools["kubectl"]), images))
     except places.ClusterRuns as held:
         _tell(f"{held} Use it with what follows, or end it with: make cluster-down")
     sys.stdout.write(
@@ -70,10 +85,18 @@ def _up(place: Place) -> int:
             kubeconfig=place.kubeconfig,
             tools=parts.tools["kubectl"].parent,
             image=PROBE_IMAGE,
+            control_plane=images.control_plane.name,
+            session_runner=images.session_runner.name,
             logs=place.logs,
         )
     )
     return 0
+
+
+async def _load(cluster: Cluster, images: Images) -> None:
+    for image in images:
+        _tell(f"loading {image.name}")
+        await cluster.load(image.archive)
 
 
 def _down(place: Place) -> int:

@@ -20,7 +20,11 @@ def group_name(cluster: str) -> str:
 def create(cluster: str) -> None:
     """Makes the cluster's group in every hierarchy, as the kubelet wants to find it there."""
     for hierarchy in _hierarchies():
-        (hierarchy / group_name(cluster)[1:]).mkdir(exist_ok=True)
+        group = hierarchy / group_name(cluster)[1:]
+        group.mkdir(exist_ok=True)
+        if _is_version_2():
+            _delegate(hierarchy)
+            _delegate(group)
 
 
 def remove(cluster: str) -> None:
@@ -38,11 +42,21 @@ def groups(cluster: str) -> list[Path]:
 
 
 def _hierarchies() -> Iterator[Path]:
-    if (ROOT / "cgroup.controllers").exists():
+    if _is_version_2():
         yield ROOT
         return
     # Version 1: a directory for each controller; some are links to one that serves several.
     yield from (path for path in sorted(ROOT.iterdir()) if path.is_dir() and not path.is_symlink())
+
+
+def _is_version_2() -> bool:
+    return (ROOT / "cgroup.controllers").exists()
+
+
+def _delegate(group: Path) -> None:
+    """Lets the groups below have every controller that this one has."""
+    names = (group / "cgroup.controllers").read_text().split()
+    (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in names))
 
 
 def _remove_empty(directory: Path, deadline: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import uuid
@@ -9,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from scripts.images import Images, build_images
+from scripts.images.cache import Cache
 from tests.cluster import launch, places
 from tests.cluster.handle import Cluster, attach
 from tests.cluster.launch import Parts
@@ -33,6 +36,15 @@ def cluster(cluster_parts: Parts) -> Iterator[Cluster]:
     process = launch.launch(place, cluster_parts, periods=Periods(), is_tied=True, say=tell)
     yield attach(place, cluster_parts.tools["kubectl"])
     launch.finish(process)
+
+
+@pytest.fixture(scope="session")
+def product_images(cluster: Cluster) -> Images:
+    """The project's two images, of the code as it is, on the node."""
+    images = build_images(Cache.from_environment(os.environ), environment=os.environ, say=tell)
+    for image in images:
+        asyncio.run(cluster.load(image.archive))
+    return images
 
 
 @pytest.fixture

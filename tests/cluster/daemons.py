@@ -43,6 +43,9 @@ class Daemons:
         if daemon.name in self._running:
             raise DaemonError(f"{daemon.name} runs already.")
         self._known[daemon.name] = daemon
+        self._start(daemon)
+
+    def _start(self, daemon: Daemon) -> None:
         with (self._logs / f"{daemon.name}.log").open("ab") as log:
             self._running[daemon.name] = subprocess.Popen(
                 [str(part) for part in daemon.command],
@@ -59,7 +62,7 @@ class Daemons:
 
     async def run(self, command: Daemon) -> None:
         """Runs what ends by itself; raises `DaemonError` unless it ends well."""
-        self.start(command)
+        self._start(command)
         async with self._changed:
             await self._changed.wait_for(lambda: not self.is_running(command.name))
         if self._ended[command.name] != 0:
@@ -76,6 +79,10 @@ class Daemons:
                 await self._changed.wait_for(lambda: self._running.get(name) is not process)
         except TimeoutError:
             raise DaemonError(f"{name} did not end in {_STOPPING_SECONDS:.0f} s.") from None
+
+    def first_ended(self) -> str | None:
+        """The name of a daemon that was started and does not run any more."""
+        return next((name for name in self._known if not self.is_running(name)), None)
 
     def is_running(self, name: str) -> bool:
         """Whether a daemon was started and has not ended."""

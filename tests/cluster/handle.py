@@ -44,6 +44,11 @@ class Cluster:
         """Good anywhere on this machine; the server is at the loopback address."""
         return self.place.kubeconfig
 
+    @property
+    def inner_kubeconfig(self) -> Path:
+        """Good in the cluster's network alone: for programs that run there with `in_network`."""
+        return self.place.directory / "credentials" / "admin.kubeconfig"
+
     async def kubectl(
         self,
         *arguments: str,
@@ -84,6 +89,10 @@ class Cluster:
     def inside(self, *command: str | Path) -> list[str]:
         """The command with the cluster's network and mounts: it reaches pods, and sees /run."""
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", *map(str, command)]
+
+    def in_network(self, *command: str | Path) -> list[str]:
+        """The command with the cluster's network alone: it reaches pods, and keeps its files."""
+        return ["nsenter", f"--target={self.pid}", "--net", *map(str, command)]
 
     def listen(self, address: str, port: int = 0) -> socket.socket:
         """A listening socket in the cluster's network: pods reach it at the node's address."""

@@ -97,7 +97,9 @@ def launch(
             finally:
                 os.close(writing)
             try:
-                _follow(report, lambda line: say(f"{time.monotonic() - began:5.1f} s  {line}"))
+                _follow(
+                    report, place, lambda line: say(f"{time.monotonic() - began:5.1f} s  {line}")
+                )
             except BaseException:
                 _stop(process, place)
                 raise
@@ -148,7 +150,7 @@ def _start(plan: Plan, lock: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _follow(report: IO[bytes], say: Say) -> None:
+def _follow(report: IO[bytes], place: Place, say: Say) -> None:
     for line in report:
         said = Said.parse(line)
         if said.has_failed:
@@ -156,7 +158,12 @@ def _follow(report: IO[bytes], say: Say) -> None:
         say(said.line)
         if said.is_final:
             return
-    raise LaunchFailed("The supervisor ended before the node was ready.")
+    raise LaunchFailed(f"The supervisor ended before the node was ready. It said: {_words(place)}")
+
+
+def _words(place: Place) -> str:
+    log = place.logs / "supervisor.log"
+    return log.read_text(errors="replace").strip() if log.exists() else "nothing"
 
 
 def _stop(process: subprocess.Popen[bytes], place: Place) -> None:

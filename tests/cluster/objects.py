@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.cluster.probe_image import PROBE_IMAGE
@@ -14,10 +15,14 @@ def make_pod(
     name: str,
     *arguments: str,
     image: str = PROBE_IMAGE,
+    command: Sequence[str] = (),
     claim: str | None = None,
     memory: str = "64Mi",
 ) -> dict[str, Any]:
-    """A pod that restricted Pod Security admits; a claim is mounted at `DATA`."""
+    """A pod that restricted Pod Security admits; a claim is mounted at `DATA`.
+
+    A command takes the place of the image's own entry.
+    """
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
@@ -43,6 +48,8 @@ def make_pod(
         },
         "containers": [container],
     }
+    if command:
+        container["command"] = list(command)
     if claim is not None:
         container["volumeMounts"] = [{"name": "data", "mountPath": DATA}]
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]

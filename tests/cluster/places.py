@@ -17,6 +17,7 @@ from pathlib import Path
 
 from repobridge.process import read_process
 from tests.cluster import cgroups
+from tests.clustertools.cache import Cache
 
 
 class ClusterRuns(Exception):
@@ -94,11 +95,7 @@ class Place:
 
 def clusters_root(environment: Mapping[str, str]) -> Path:
     """Where the clusters of this user live: in the cache, as they hold images."""
-    cache = environment.get("REPOBRIDGE_CACHE")
-    if cache is None:
-        home = environment.get("XDG_CACHE_HOME") or str(Path(environment["HOME"]) / ".cache")
-        cache = str(Path(home) / "repobridge")
-    return Path(cache) / "clusters"
+    return Cache.from_environment(environment).root.with_name("clusters")
 
 
 def take_lock(place: Place) -> int:

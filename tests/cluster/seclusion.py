@@ -16,6 +16,11 @@ from tests.cluster.addresses import GATEWAY_ADDRESS, NODE_ADDRESS, NODE_PREFIX
 from tests.cluster.packages import SEARCH_PATH
 from tests.cluster.places import State, mounts_under
 
+
+class SeclusionFailed(Exception):
+    """The machine refused a mount or a link; the sentence has its words."""
+
+
 _KERNEL_SETTINGS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -90,10 +95,13 @@ def _cover(place: Path, layer: Path) -> None:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(
+    ended = subprocess.run(
         command,
         env={"PATH": SEARCH_PATH},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        check=True,
+        text=True,
+        check=False,
     )
+    if ended.returncode != 0:
+        raise SeclusionFailed(f"{' '.join(command)} failed: {ended.stderr.strip()}")

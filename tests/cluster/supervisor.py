@@ -161,7 +161,9 @@ class Supervisor:
     async def _until(self, daemon: str, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not await asyncio.to_thread(_holds, is_so):
-            if not self._daemons.is_running(daemon) or time.monotonic() > deadline:
+            if (ended := self._daemons.first_ended()) is not None:
+                raise StartFailed(self._daemons.complaint(ended))
+            if time.monotonic() > deadline:
                 raise StartFailed(self._daemons.complaint(daemon))
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -231,7 +233,7 @@ def main(plan: Plan) -> int:
     failure = None
     try:
         asyncio.run(Supervisor(plan).run())
-    except (StartFailed, DaemonError, NotYet, OSError) as error:
+    except (StartFailed, DaemonError, NotYet, seclusion.SeclusionFailed, OSError) as error:
         failure = str(error)
     take_away(plan)
     if failure is not None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +142,41 @@ def test_what_a_killed_supervisor_leaves_is_swept_by_the_next_start(
     assert traces.left() == ["control groups", "directory", "lock"]
     assert place.name in places.sweep(place.root)
     assert traces.left() == []
+
+
+def test_a_daemon_that_does_not_start_ends_the_start_and_leaves_nothing(
+    place: Place, cluster_parts: Parts
+) -> None:
+    broken = replace(cluster_parts, tools={**cluster_parts.tools, "kubelet": Path("/bin/false")})
+
+    with pytest.raises(launch.LaunchFailed, match="kubelet has ended"):
+        _launch(place, broken, is_tied=False)
+
+    assert not place.directory.exists()
+    assert cgroups.groups(place.name) == []
+
+
+def test_what_is_still_mounted_is_not_removed(cluster_parts: Parts, tmp_path: Path) -> None:
+    volume = tmp_path / "left" / "volume"
+    volume.mkdir(parents=True)
+    (tmp_path / "others").mkdir()
+    kept = tmp_path / "others" / "file"
+    kept.write_text("kept")
+    removing = "import sys; from tests.cluster.places import *;" + (
+        "remove_remains(Place(Path(sys.argv[1]), 'left'))"
+    )
+    script = 'mount --bind "$1/others" "$1/left/volume" && exec "$0" -c "$2" "$1"'
+
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, sys.executable, tmp_path, removing],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"Still mounted, so nothing is removed: {volume}" in ended.stderr
+    assert kept.read_text() == "kept"
 
 
 def _state(place: Place) -> State:

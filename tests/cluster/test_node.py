@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scripts.images import Images
 from tests.cluster.addresses import NODE_ADDRESS, NODE_NAME
 from tests.cluster.daemons import DaemonError
 from tests.cluster.handle import Cluster, CommandFailed
@@ -192,6 +193,19 @@ async def test_the_images_of_an_archive_are_there_under_their_names(
     await here.cluster.load(archive)
 
     await here.run(make_pod("loaded", "hold", image="localhost/another:2"))
+
+
+async def test_the_projects_own_images_run_as_restricted_pods(
+    here: Namespace, product_images: Images
+) -> None:
+    control_plane, session_runner = product_images
+    bridge = make_pod(
+        "command", "--help", image=control_plane.name, command=["repobridge"], memory="256Mi"
+    )
+    runner = make_pod("runner", "--help", image=session_runner.name, memory="256Mi")
+
+    assert (await here.finish(bridge)).startswith("Usage: repobridge ")
+    assert (await here.finish(runner)).startswith("usage: repobridge-runner ")
 
 
 def _read(connection: socket.socket) -> str:
