@@ -50,11 +50,3 @@ class Daemon:
         """Ends the process at once, and waits until it is gone."""
         self._process.kill()
         self._process.wait(_STOP_SECONDS)
-
-    def terminate(self) -> None:
-        """Asks the process to end, and waits until it is gone."""
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()

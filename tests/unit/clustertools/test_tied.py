@@ -13,8 +13,7 @@ from tests.tied import tied
 STARTER = """
 import subprocess, sys
 from tests.tied import tied
-child = subprocess.Popen(tied(["sleep", "600"]))
-print(child.pid, flush=True)
+subprocess.Popen(tied(["sh", "-c", "echo $$; exec sleep 600"]))
 sys.stdin.read()
 """
 
