@@ -17,16 +17,15 @@ from repobridge.conditions import ConditionType, Phase, Reason, sentence
 from scripts.crds.definition import FILE
 from tests.apiserver.kubectl import Kubectl, KubectlFailed
 from tests.apiserver.rest import Object, Rest, RestError
-from tests.wrong_specs import (
+from tests.specs import (
     CHANNEL,
+    GOOD,
     REFUSED,
     REFUSED_CHANGES,
     TAKEN_CHANGES,
     Wrong,
     WrongChange,
 )
-
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "kubernetes").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,7 +85,7 @@ async def test_a_change_that_comes_near_is_taken(
     assert changed["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", GOOD, ids=lambda path: path.name)
 async def test_an_example_is_applied_without_a_warning_and_read_as_it_stands(
     admin: Rest, namespace: str, kubectl: Kubectl, example: Path
 ) -> None:

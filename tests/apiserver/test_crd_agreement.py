@@ -20,8 +20,8 @@ import yaml
 from repobridge import crd
 from scripts.crds.definition import FILE
 from tests.apiserver.rest import Rest, RestError
+from tests.specs import GOOD
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "kubernetes").glob("*.yaml"))
 COLLECTION = f"/apis/{crd.API_VERSION}/namespaces/default/{crd.PLURAL}?dryRun=All"
 AT_ONCE = 16
 SAMPLE = 1000
@@ -150,7 +150,7 @@ def renamed(spec: Any, place: tuple[Any, ...], key: str) -> Any:
 
 def variations() -> Iterator[Any]:
     """Specs that are good but for one value, if that one is not."""
-    good = [yaml.safe_load(example.read_text())["spec"] for example in EXAMPLES] + [REST_OF_IT]
+    good = [yaml.safe_load(example.read_text())["spec"] for example in GOOD] + [REST_OF_IT]
     for spec in good:
         for place, value in leaves(spec):
             for other in candidates(value, place):

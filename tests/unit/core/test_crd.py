@@ -18,9 +18,8 @@ from repobridge.crd_base import LONGEST_KEY
 from repobridge.crd_network import MOST_PEERS
 from repobridge_runner import repositoryurl
 from scripts.crds.definition import FILE, definition, text
-from tests.wrong_specs import CHANNEL, REFUSED, Wrong
+from tests.specs import CHANNEL, GOOD, REFUSED, Wrong
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "kubernetes").glob("*.yaml"))
 Schema = dict[str, Any]
 ANNOTATION_BYTES = 262_144
 # Of these a spec has one at most.
@@ -212,7 +211,7 @@ def test_durations_and_quantities_are_numbers_where_they_are_used() -> None:
     assert spec.workspace.size_bytes == 10 << 30
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", GOOD, ids=lambda path: path.name)
 def test_a_spec_written_as_an_object_is_read_back_the_same(example: Path) -> None:
     written = yaml.safe_load(example.read_text())
     bridge = crd.parse(written)

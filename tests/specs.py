@@ -1,14 +1,19 @@
-"""Every wrong spec that a person may write, and what they read about it.
+"""Good RepoBridges, and every wrong spec that a person may write with what they read about it.
 
-The real API server refuses each, and so does `repobridge.crd.parse`: at the same place and, where
-one of our own rules is broken, in the same words.
+The real API server refuses each wrong one, and so does `repobridge.crd.parse`: at the same place
+and, where one of our own rules is broken, in the same words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+_ROOT = Path(__file__).parent.parent
+GOOD = sorted([*_ROOT.glob("examples/kubernetes/*.yaml"), *_ROOT.glob("tests/samples/*.yaml")])
+"""What is for people, and what no runner of this version runs yet."""
 
 CHANNEL = "1123581321345589144"
 CLAIMED = {"existingClaim": "checkout"}
