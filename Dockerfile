@@ -45,14 +45,16 @@ RUN --mount=type=secret,id=machine \
     /tools/bin/uv sync --quiet --frozen --no-default-groups --no-install-project \
       --extra operator --extra gateway
 COPY --from=wheel /wheel /wheel
-RUN /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl
+RUN set -eu; /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl; \
+    rm /opt/repobridge/.lock
 
 FROM locked AS session-runner-packages
 RUN --mount=type=secret,id=machine \
     set -eu; [ ! -f /run/secrets/machine ] || . /run/secrets/machine; \
     /tools/bin/uv sync --quiet --frozen --no-default-groups --no-install-project --extra runner
 COPY --from=wheel /wheel /wheel
-RUN /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl
+RUN set -eu; /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl; \
+    rm /opt/repobridge/.lock
 
 # The CLI is a native program: npm brings it, as its lock says, and stays here.
 FROM builder AS claude
@@ -91,8 +93,8 @@ WORKDIR /
 FROM runtime AS control-plane
 COPY --from=control-plane-packages /opt/repobridge /opt/repobridge
 USER 65532:65532
-EXPOSE 8080 9464
-ENTRYPOINT ["python", "-m", "repobridge_operator"]
+EXPOSE 8080
+ENTRYPOINT ["repobridge-operator"]
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="RepoBridge control plane" \

@@ -14,17 +14,18 @@ class PlaceError(RepoBridgeError):
 
 
 def make_places(settings: RunnerSettings, *, home: str) -> None:
-    """Makes the state's directory and, on a volume of the bridge's own, the agent's home.
+    """Makes the state's directory; on a volume of the bridge's own also all that agents use there.
 
-    Raises PlaceError. A home that lies elsewhere is its owner's business.
+    Raises PlaceError. What lies elsewhere is its owner's business.
     """
     if settings.volume:
         volume = Path(settings.volume)
         if not volume.is_dir():
             raise PlaceError(f"The volume {volume} is not there; mount one at that path.")
         _check_writable(volume)
-        if home and Path(home).is_relative_to(volume):
-            _make(Path(home))
+        for directory in (settings.directory, Path(home)):
+            if directory.is_relative_to(volume):
+                _make(directory)
     _make(settings.state_dir)
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
 import pytest
 
 from repobridge.session.events import TurnOutcome
 from repobridge.session.v1 import session_pb2 as pb
-from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
-from repobridge.tunnel import ByteStream, serve_tunnel
 from repobridge_runner.settings import AgentSettings, RunnerSettings, dump
 from tests.fakes.anthropic import FakeAnthropic, Text, bash
 from tests.live_runner import LiveRunner
+from tests.relayed import relayed
 from tests.session.conftest import make_repository
 
 _RUNNER = (sys.executable, "-m", "repobridge_runner")
@@ -27,26 +23,6 @@ _RUNNER = (sys.executable, "-m", "repobridge_runner")
 class _PodRunner(LiveRunner):
     def command(self, config: Path) -> list[str]:
         return list(_RUNNER)
-
-
-class _Streams:
-    """The standard streams of a relay, as `kubectl exec` has them."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process, self._input, self._output = process, process.stdin, process.stdout
-
-    async def read(self) -> bytes:
-        return await self._output.read(1 << 16)
-
-    async def write(self, data: bytes) -> None:
-        self._input.write(data)
-        await self._input.drain()
-
-    async def close(self) -> None:
-        self._input.close()
-        await self._process.wait()
 
 
 @pytest.fixture
@@ -102,22 +78,9 @@ async def test_the_agent_gets_its_variables_and_home_and_none_of_the_runners(
 
 
 async def test_the_relay_reaches_the_runner_over_standard_streams(pod: _PodRunner) -> None:
-    socket = str(pod.settings.socket)
-
-    async def dial() -> ByteStream:
-        pipe = subprocess.PIPE
-        words = (*_RUNNER, "relay", "--socket", socket)
-        process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe)
-        return _Streams(process)
-
-    tunnel = await serve_tunnel(dial)
-    try:
-        async with grpc.aio.insecure_channel(tunnel.target) as channel:
-            listed = await SessionServiceStub(channel).ListSessions(
-                pb.ListSessionsRequest(), timeout=20, wait_for_ready=True
-            )
-    finally:
-        await tunnel.close()
+    words = (*_RUNNER, "relay", "--socket", str(pod.settings.socket))
+    async with relayed(words) as stub:
+        listed = await stub.ListSessions(pb.ListSessionsRequest(), timeout=20, wait_for_ready=True)
     assert listed.runner.bridge_uid == pod.settings.bridge_uid
 
 

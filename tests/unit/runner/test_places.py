@@ -31,18 +31,19 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_state_and_the_home_on_the_volume_are_made_private(settings: RunnerSettings) -> None:
+def test_what_lies_on_the_volume_is_made_private(settings: RunnerSettings) -> None:
     home = Path(settings.volume) / "home"
     make_places(settings, home=str(home))
     make_places(settings, home=str(home))
-    assert (_mode(settings.state_dir), _mode(home)) == (0o700, 0o700)
-    assert not settings.directory.exists()
+    places = (settings.state_dir, settings.directory, home)
+    assert [_mode(place) for place in places] == [0o700] * 3
 
 
-def test_a_home_off_the_volume_is_left_alone(settings: RunnerSettings, tmp_path: Path) -> None:
-    make_places(settings, home=str(tmp_path / "person"))
+def test_what_lies_elsewhere_is_left_alone(settings: RunnerSettings, tmp_path: Path) -> None:
+    make_places(replace(settings, directory=tmp_path / "work"), home=str(tmp_path / "person"))
     make_places(replace(settings, volume=""), home=str(tmp_path / "person"))
-    assert not (tmp_path / "person").exists()
+    made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert made == ["workspace", "workspace/state"]
 
 
 def test_a_volume_that_is_not_there_is_refused(settings: RunnerSettings) -> None:
