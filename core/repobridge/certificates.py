@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -133,15 +132,6 @@ def needs_renewal(certificate: bytes, *, now: datetime) -> bool:
         return now >= read(certificate).due
     except CertificateError:
         return True
-
-
-def is_signed_by(certificate: bytes, ca_certificate: bytes) -> bool:
-    """Whether a PEM certificate was made by a CA, going by its signature."""
-    try:
-        _certificate(certificate).verify_directly_issued_by(_certificate(ca_certificate))
-    except (CertificateError, InvalidSignature, TypeError, ValueError):
-        return False
-    return True
 
 
 def is_ca(issued: Issued) -> bool:

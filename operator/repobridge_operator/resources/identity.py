@@ -50,20 +50,6 @@ def issue_for_role(authority: Authority, role: Role, *, now: datetime) -> TlsMat
     return _issue(authority, now=now, uris=(role.value,))
 
 
-def current_for_role(
-    present: TlsMaterial | None, authority: Authority, role: Role, *, now: datetime
-) -> TlsMaterial:
-    """A role's certificate for whoever keeps it in memory: the present one while it is good."""
-    if (
-        present is not None
-        and present.bundle == authority.bundle
-        and certificates.is_signed_by(present.certificate, authority.current.certificate)
-        and not certificates.needs_renewal(present.certificate, now=now)
-    ):
-        return present
-    return issue_for_role(authority, role, now=now)
-
-
 def _issue(
     authority: Authority, *, now: datetime, dns_names: Sequence[str] = (), uris: Sequence[str] = ()
 ) -> TlsMaterial:

@@ -17,7 +17,6 @@ from repobridge.certificates import (
     CertificateError,
     Issued,
     is_ca,
-    is_signed_by,
     make_ca,
     make_certificate,
     needs_renewal,
@@ -66,12 +65,12 @@ def test_two_cas_never_share_a_name() -> None:
     assert len(names) == 2
 
 
-def test_a_signature_tells_whose_certificate_it_is() -> None:
-    other = make_ca(now=NOW)
-    issued = make_certificate(CA, now=NOW, dns_names=[NAME])
-    assert is_signed_by(issued.certificate, CA.certificate)
-    assert not is_signed_by(issued.certificate, other.certificate)
-    assert not is_signed_by(b"junk", CA.certificate)
+def test_a_ca_signs_what_it_makes() -> None:
+    made = x509.load_pem_x509_certificate(make_certificate(CA, now=NOW, uris=[GATEWAY]).certificate)
+    made.verify_directly_issued_by(x509.load_pem_x509_certificate(CA.certificate))
+    other = x509.load_pem_x509_certificate(make_ca(now=NOW).certificate)
+    with pytest.raises(ValueError, match="Issuer"):
+        made.verify_directly_issued_by(other)
 
 
 def test_only_a_ca_with_its_own_key_is_one() -> None:

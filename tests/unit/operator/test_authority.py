@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +28,6 @@ from repobridge_operator.authority import (
     wanted,
 )
 from repobridge_operator.resources.identity import (
-    current_for_role,
     holder_of,
     issue_for_bridge,
     issue_for_role,
@@ -147,9 +148,17 @@ class Mount:
 @lru_cache(maxsize=100_000)
 def trusts(bundle: bytes, certificate: bytes) -> bool:
     end = b"-----END CERTIFICATE-----\n"
-    return any(
-        certificates.is_signed_by(certificate, one + end) for one in bundle.split(end) if one
-    )
+    shown = x509.load_pem_x509_certificate(certificate)
+    cas = [x509.load_pem_x509_certificate(one + end) for one in bundle.split(end) if one]
+    return any(_is_signed(shown, ca) for ca in cas)
+
+
+def _is_signed(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=100_000)
@@ -180,7 +189,9 @@ class World:
         self.authority = found.authority
         if not self.stages or self.stages[-1] is not self.authority.stage:
             self.stages.append(self.authority.stage)
-        self.operator = current_for_role(self.operator, self.authority, Role.OPERATOR, now=self.now)
+        # Its own certificate is made anew with every step, and whenever it is due.
+        if found.is_changed or self.operator is None or self._is_due(self.operator):
+            self.operator = issue_for_role(self.authority, Role.OPERATOR, now=self.now)
         for uid, mount in self.bridges.items():
             if stale(mount.secret, self.authority, now=self.now, uid=uid) and self._may(mount):
                 fresh = issue_for_bridge(self.authority, uid, now=self.now)
@@ -198,6 +209,9 @@ class World:
         fails = mount.secret is not None and mount.failures < 2 and self.dice.random() < 0.3
         mount.failures = mount.failures + 1 if fails else 0
         return not fails
+
+    def _is_due(self, material: TlsMaterial) -> bool:
+        return certificates.needs_renewal(material.certificate, now=self.now)
 
     def _arrival(self) -> datetime:
         return self.now + self.dice.random() * FOLLOWS_WITHIN

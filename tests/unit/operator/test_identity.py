@@ -15,7 +15,6 @@ from repobridge.tls import ROLE_GATEWAY, Role, bridge_dns_name
 from repobridge_operator.authority import Authority, fingerprint
 from repobridge_operator.resources.identity import (
     Stale,
-    current_for_role,
     due_of,
     issue_for_bridge,
     issue_for_role,
@@ -185,18 +184,6 @@ def test_a_broken_ca_is_named_and_not_replaced_unasked(
         read_ca_secret(secret)
     assert str(caught.value).startswith("The Secret repobridge/repobridge-ca holds no usable CA (")
     assert why in str(caught.value)
-
-
-def test_a_role_in_memory_keeps_its_certificate_while_it_is_good() -> None:
-    first = current_for_role(None, STEADY, Role.OPERATOR, now=NOW)
-    assert current_for_role(first, STEADY, Role.OPERATOR, now=NOW) is first
-    due = certificates.read(first.certificate).due
-    assert current_for_role(first, STEADY, Role.OPERATOR, now=due) is not first
-    spreading = Authority(current=CA, next=NEXT)
-    second = current_for_role(first, spreading, Role.OPERATOR, now=NOW)
-    assert second.bundle == spreading.bundle
-    third = current_for_role(second, Authority(current=NEXT), Role.OPERATOR, now=NOW)
-    assert certificates.is_signed_by(third.certificate, NEXT.certificate)
 
 
 def test_keys_are_never_printed() -> None:
