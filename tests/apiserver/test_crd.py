@@ -14,9 +14,10 @@ import yaml
 
 from repobridge import crd
 from repobridge.conditions import ConditionType, Phase, Reason, sentence
-from scripts.crds.definition import FILE
+from scripts.crds.definition import FILE, definition
 from tests.apiserver.kubectl import Kubectl, KubectlFailed
 from tests.apiserver.rest import Object, Rest, RestError
+from tests.largest_spec import largest
 from tests.specs import (
     CHANNEL,
     GOOD,
@@ -128,6 +129,18 @@ async def test_what_is_not_said_is_filled_in(admin: Rest, namespace: str) -> Non
         "network": {},
     }
     assert crd.parse(made).spec == crd.RepoBridgeSpec(discord=crd.Discord(channel_id=CHANNEL))
+
+
+async def test_the_largest_spec_is_applied_and_scaled(
+    kubectl: Kubectl, admin: Rest, namespace: str
+) -> None:
+    """The annotation of `kubectl apply` holds it, and the rules' cost at run time is affordable."""
+    schema = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    written = json.dumps(bridge(largest(schema["properties"]["spec"])))
+    await kubectl("apply", "-n", namespace, "-f", "-", input=written)
+    await kubectl("scale", "-n", namespace, "rb/payments", "--replicas=0")
+    stored = await admin.get(f"{collection(namespace)}/payments")
+    assert crd.parse(stored).spec.replicas == 0
 
 
 async def test_a_word_that_nobody_knows_is_refused(kubectl: Kubectl, namespace: str) -> None:
