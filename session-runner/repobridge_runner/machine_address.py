@@ -6,17 +6,19 @@ It is served by threads of its own, so that a loop that hangs can be told from o
 from __future__ import annotations
 
 import asyncio
+import errno
 import socketserver
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_EVERY = ("0.0.0.0", "::")  # noqa: S104 - in a pod
 ANSWER_SECONDS = 2.0
 """How long the event loop may take to answer before it counts as hung."""
 
@@ -30,8 +32,7 @@ class MachineAddress:
         self._is_serving = False
         host, _, port = address.rpartition(":")
         host = host.strip("[]") or "127.0.0.1"
-        kind = _Server6 if ":" in host else _Server
-        self._server = kind((host, int(port)), _QuietHandler)
+        self._server = _listening(host, int(port))
         self._server.set_app(self._answer)
         thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="machine")
         thread.start()
@@ -75,6 +76,18 @@ async def _nothing() -> None:
     """Runs when the loop gets to it."""
 
 
+def _listening(host: str, port: int) -> _Server:
+    """The server; every address means those of both families, as it does to gRPC."""
+    if host in _EVERY:
+        try:
+            return _ServerBoth(("::", port), _QuietHandler)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+            host = "0.0.0.0"  # noqa: S104 - it was asked for; this machine has no IPv6
+    return (_Server6 if ":" in host else _Server)((host, port), _QuietHandler)
+
+
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     address_family = AF_INET
@@ -89,6 +102,12 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class _Server6(_Server):
     address_family = AF_INET6
+
+
+class _ServerBoth(_Server6):
+    def server_bind(self) -> None:
+        self.socket.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _QuietHandler(WSGIRequestHandler):
