@@ -43,6 +43,7 @@ class Carried:
     """What came of a bridge's actions."""
 
     is_changed: bool = False
+    is_pod_made: bool = False
     refusal: ApiRefusal | None = None
     """What the API server refused last."""
     taken: str = ""
@@ -103,7 +104,11 @@ class CarryOut:
     async def secret(self, view: BridgeView) -> Object | None:
         """The metadata of a bridge's Secret; read again now and then, and before a pod is made."""
         age = self._clock() - self._read_at.get(view.key, float("-inf"))
-        if age > (_REREAD_SECONDS if view.pod is not None else _REREAD_BEFORE_POD_SECONDS):
+        present, uid = self._secret_of(view.key), view.bridge["metadata"]["uid"]
+        longest = _REREAD_SECONDS if view.pod is not None else _REREAD_BEFORE_POD_SECONDS
+        if present is not None and not naming.belongs_to(uid, present):
+            longest = 0.0  # somebody else's may be gone by now, and no watch tells
+        if age > longest:
             await self._read_secret(view.key)
         return self._secret_of(view.key)
 
@@ -120,7 +125,9 @@ class CarryOut:
                 _log.warning("refused", bridge=_name(bridge), kind=refusal.kind, error=str(error))
                 carried = replace(carried, refusal=refusal)
             else:
-                carried = replace(carried, is_changed=True, taken=carried.taken or taken)
+                made = carried.is_pod_made or (isinstance(action, CreatePod) and not taken)
+                taken = carried.taken or taken
+                carried = replace(carried, is_changed=True, is_pod_made=made, taken=taken)
         return carried
 
     async def _one(self, action: Action, bridge: RepoBridge) -> str:
@@ -233,7 +240,7 @@ class CarryOut:
 
     async def _read_secret(self, key: BridgeKey) -> None:
         name = naming.tls_secret_name(key.name)
-        found, before = await self._found(Resource.SECRET, key.namespace, name), None
+        found = await self._found(Resource.SECRET, key.namespace, name)
         before = self._secret_of(key)
         if found is not None:
             self._observed.put(Resource.SECRET, found)

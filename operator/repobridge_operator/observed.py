@@ -35,10 +35,18 @@ class BridgeView:
     policy: Object | None
 
 
+_GONE_KEPT = 20_000
+
+
 class Observed:
-    """The last seen state of every bridge, and of every object that carries our labels."""
+    """The last seen state of every bridge, and of every object that carries our labels.
+
+    The answer to a write may come after the watch told that its object is gone: what went never
+    comes back under its UID.
+    """
 
     def __init__(self) -> None:
+        self._gone: dict[str, None] = {}
         self._objects: dict[Resource, dict[BridgeKey, Object]] = {each: {} for each in Resource}
         self._keys: dict[str, BridgeKey] = {}
 
@@ -74,6 +82,8 @@ class Observed:
         """Keeps a state of an object; the bridge to look at, None when nothing is new."""
         place, metadata = _place(found), found["metadata"]
         present = self._objects[resource].get(place)
+        if metadata["uid"] in self._gone:
+            return None
         if present is not None and not _newer(metadata, present["metadata"]):
             return None
         self._objects[resource][place] = _lean(found)
@@ -88,6 +98,9 @@ class Observed:
         """Forgets an object that was deleted; the bridge to look at, None when it was replaced."""
         place, metadata = _place(found), found["metadata"]
         present = self._objects[resource].get(place)
+        self._gone[metadata["uid"]] = None
+        if len(self._gone) > _GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
         if present is not None:
             if present["metadata"].get("uid") != metadata.get("uid"):
                 return None

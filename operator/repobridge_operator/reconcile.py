@@ -35,6 +35,11 @@ from repobridge_operator.sleep_facts import facts_of
 from repobridge_operator.sleep_values import Want
 from repobridge_operator.statuswrite import make_status, stand_in
 
+_BRIEF = timedelta(seconds=0.3)
+"""A pod that gets its node within this time is not first said to wait for one: that saves a write
+on every wake.
+"""
+
 _log = Logger("repobridge.operator")
 
 
@@ -74,6 +79,7 @@ class Reconciler:
         self._told = told
         self._now = now
         self._pod_events = PodEvents(cluster, now=now)
+        self._made_at: dict[BridgeKey, datetime] = {}
 
     async def look(self, key: BridgeKey) -> Looked:
         """Brings one bridge forward; raises ClusterError where that has to be tried again."""
@@ -113,6 +119,8 @@ class Reconciler:
         )
         self._tell_idle(view, bridge, outlook)
         carried = await self._act(view, bridge, outlook)
+        if carried.is_pod_made:
+            self._made_at[view.key] = self._now()
         # The answers to our own writes are remembered by now.
         after = self._observed.view(view.key) or view
         resize_seconds = await self._resize(after, bridge, outlook)
@@ -188,6 +196,12 @@ class Reconciler:
         standing = statuses.observe(seen, now=now)
         before, metadata = seen.bridge.status, seen.bridge.metadata
         status = make_status(before, standing, now=now)
+        key = BridgeKey(metadata.namespace, metadata.name)
+        said_at = self._made_at.get(key, now) + _BRIEF
+        if standing.ready.reason is not Reason.SCHEDULING or now >= said_at:
+            self._made_at.pop(key, None)
+        elif key in self._made_at:
+            return False, said_at
         if status is None:
             return False, standing.look_again_at
         identity = {
@@ -221,6 +235,7 @@ class Reconciler:
 
     def _forget(self, key: BridgeKey) -> None:
         self._idle.observe(key, None)
+        self._made_at.pop(key, None)
         self._carry_out.forget(key)
         self._announcer.forget(key)
 

@@ -70,6 +70,16 @@ def test_the_end_of_a_pod_that_was_replaced_is_no_news() -> None:
     assert observed.get(Resource.POD, "team", naming.pod_name("payments")) is None
 
 
+def test_an_answer_that_comes_after_the_end_of_its_object_brings_nothing_back() -> None:
+    observed = Observed()
+    observed.put(Resource.BRIDGE, bridge(1))
+    observed.put(Resource.POD, pod(2))
+    observed.remove(Resource.POD, pod(4))
+    assert observed.put(Resource.POD, pod(3)) is None
+    assert observed.get(Resource.POD, "team", naming.pod_name("payments")) is None
+    assert observed.put(Resource.POD, pod(5, uid="p2")) == KEY
+
+
 def test_an_object_is_its_bridges_by_uid_not_by_name() -> None:
     observed = Observed()
     observed.put(Resource.BRIDGE, bridge(1))
