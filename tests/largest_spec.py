@@ -41,11 +41,9 @@ def largest(schema: Schema, name: str = "spec", index: int = 0) -> Any:
             return _list(schema, name)
         case "string":
             return _text(schema, name, index)
-        case "boolean":
-            return False
-        case "integer" | "number":
-            return schema.get("maximum", (1 << 53) - 1)
-    return "1" * 15 + ".000000001"
+        case None:
+            return "1" * 15 + ".000000001"
+    return False if schema["type"] == "boolean" else schema.get("maximum", (1 << 53) - 1)
 
 
 def _object(schema: Schema, name: str, index: int) -> dict[str, Any]:

@@ -262,7 +262,8 @@ class Agent(Model):
         ),
     )
     type: AgentType = AgentType.CLAUDE
-    """claude: Claude Code; command: any program for a terminal; chat: language models alone."""
+    """claude: Claude Code; command: any program for a terminal; chat: language models alone. The
+    runner of this version runs claude."""
     model: Annotated[
         str,
         Field(max_length=128),
