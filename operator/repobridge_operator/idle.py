@@ -22,6 +22,7 @@ from repobridge_operator.observed import BridgeKey
 from repobridge_operator.runners import Place, Runners
 from repobridge_operator.sleep import (
     LEASE_SECONDS,
+    Phase,
     Sleep,
     answered,
     begun,
@@ -50,6 +51,8 @@ from repobridge_operator.sleep_values import (
 CALLS_AT_ONCE = 128
 _SILENT_FAILURES = 3
 _JITTER = 0.1
+_REST_SECONDS = 5.0
+"""A runner that is not asked for so long costs no connection."""
 _NEVER = float("inf")
 _log = Logger("repobridge.operator")
 
@@ -187,6 +190,8 @@ class Idle:
             return  # it is looked at again when the answer is there
         step = next_action(charge.sleep, charge.facts, now)
         wait = step.seconds if isinstance(step, Wait) else 0.0
+        if wait > _REST_SECONDS and charge.sleep.phase is Phase.WATCHED:
+            self._runners.forget(charge.facts.pod_uid)
         due = now.monotonic + wait * (1 + _JITTER * self._chance())
         if due < charge.due:  # too early does no harm, and a second entry would
             charge.due = due
