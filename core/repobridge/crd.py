@@ -84,6 +84,10 @@ class RepoBridge(Model):
     spec: RepoBridgeSpec
     status: RepoBridgeStatus = RepoBridgeStatus()
 
+    def as_object(self) -> dict[str, Any]:
+        """The object as a manifest has it, without what is as it is by default."""
+        return {"apiVersion": self.api_version, "kind": self.kind, **super().as_object()}
+
 
 def parse(obj: Mapping[str, Any]) -> RepoBridge:
     """Reads an object as the API server has it; raises SpecError about the first thing wrong."""

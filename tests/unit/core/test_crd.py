@@ -179,8 +179,13 @@ def test_a_spec_written_as_an_object_is_read_back_the_same(example: Path) -> Non
     written = yaml.safe_load(example.read_text())
     bridge = crd.parse(written)
     assert crd.parse(bridge.as_object()) == bridge
-    # What was written and is not a default comes back as it was written.
     assert bridge.as_object()["metadata"] == written["metadata"]
+
+
+def test_what_is_not_a_default_is_written_as_it_was() -> None:
+    minimal = next(path for path in GOOD if path.name == "minimal.yaml")
+    written = yaml.safe_load(minimal.read_text())
+    assert crd.parse(written).as_object() == written
 
 
 JSON = st.recursive(
