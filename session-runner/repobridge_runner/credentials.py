@@ -18,7 +18,10 @@ from repobridge_runner import credential_helper
 from repobridge_runner.repositoryurl import RepositoryAddress
 from repobridge_runner.workspaceerror import WorkspaceError
 
-_SSH = ("ssh", "-oBatchMode=yes", "-oConnectTimeout=30", "-oServerAliveInterval=15")
+# No configuration of the home's: the agent may write there, and it can name programs.
+_SSH = (
+    "ssh", "-F", "/dev/null", "-oBatchMode=yes", "-oConnectTimeout=30", "-oServerAliveInterval=15",
+)  # fmt: skip
 _SECRET_FILES = ("password", "ssh-privatekey")
 
 
@@ -77,7 +80,7 @@ def _ssh(directory: Path) -> Credentials:
         raise _missing(f"{key} can be read by others, so ssh would refuse it; set its mode to 0400")
     return _with_ssh_command(
         (
-            *_SSH, "-F", "/dev/null", "-i", str(key.absolute()), "-oIdentitiesOnly=yes",
+            *_SSH, "-i", str(key.absolute()), "-oIdentitiesOnly=yes",
             "-oIdentityAgent=none", "-oStrictHostKeyChecking=yes",
             f'-oUserKnownHostsFile="{known_hosts.absolute()}"',
         )

@@ -167,8 +167,9 @@ class Workspace:
         )
 
     def _make_git(self) -> Git:
-        # No program of a person's own configuration is needed where the checkout is ours.
-        ours = {"GIT_CONFIG_NOSYSTEM": "1"} if self._settings.repository_url else {}
+        # Where the checkout is ours, the agent has our home: it could name programs in there.
+        nobodys = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+        ours = nobodys if self._settings.repository_url else {}
         return Git(
             make_environment(
                 self._environment,

@@ -197,6 +197,15 @@ def test_a_key_goes_to_ssh_by_its_path(tmp_path: Path) -> None:
     assert secret_values(str(secret)) == ["KEY"]
 
 
+def test_without_a_key_ssh_still_reads_no_configuration_of_the_homes() -> None:
+    assert credentials_for(SSH, "").variables == (
+        (
+            "GIT_SSH_COMMAND",
+            "ssh -F /dev/null -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15",
+        ),
+    )
+
+
 async def test_a_persons_own_helpers_are_not_asked(origin: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

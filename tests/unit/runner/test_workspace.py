@@ -414,3 +414,22 @@ async def test_a_full_volume_has_its_own_name(origin: Path, tmp_path: Path) -> N
         subprocess.run, [*words, f"file://{origin}"], env=environment, stdout=subprocess.PIPE
     )
     assert (done.returncode, done.stdout) == (0, b"WorkspaceFull []\n")
+
+
+async def test_no_program_of_the_homes_configuration_is_run(origin: Path, tmp_path: Path) -> None:
+    # In a pod the agent can write in the home that the runner's git has too.
+    home = tmp_path / "home"
+    home.mkdir()
+    run = f"touch {tmp_path}/sprung; cat"
+    (home / ".gitconfig").write_text(
+        f'[filter "evil"]\n clean = "{run}"\n smudge = "{run}"\n[diff]\n external = "{run}"\n'
+    )
+    work = workspace(tmp_path, repository_url=f"file://{origin}")
+    await work.prepare(unheard)
+    (tmp_path / "workspace/.gitattributes").write_text("* filter=evil\n")
+    (tmp_path / "workspace/README.md").write_text("changed\n")
+    assert (await work.status(work.directory)).dirty
+    assert "+changed" in (await work.diff(work.directory)).unified
+    await work.worktree("123")
+    work.close()
+    assert not (tmp_path / "sprung").exists()
