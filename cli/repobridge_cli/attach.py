@@ -23,9 +23,10 @@ from repobridge.session import codec
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
+from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
 from repobridge_cli.detach import DetachKeys
-from repobridge_cli.local_client import NotServing, connected, known
-from repobridge_cli.person import this_person
+from repobridge_cli.local_client import NotServing
+from repobridge_cli.place import Place, opened_runner
 from repobridge_gateway.lines import one_line
 
 if TYPE_CHECKING:
@@ -44,30 +45,36 @@ _PUT_BACK = (
 )
 
 
-def run(*, name: str, conversation: str, read_only: bool, socket: str) -> int:
+def run(
+    *,
+    name: str,
+    conversation: str,
+    read_only: bool,
+    socket: str = "",
+    cluster: Kubectl | None = None,
+) -> int:
     """Attaches; returns the exit code."""
+    place = Place(name, conversation, socket, cluster)
     telemetry.configure(level=logging.ERROR)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("repobridge attach needs a terminal; to ask: repobridge chat NAME", file=sys.stderr)
         return UNREACHED
     try:
-        return asyncio.run(_attach(name, conversation, read_only=read_only, socket=socket))
-    except (NotServing, Refusal) as error:
+        return asyncio.run(_attach(place, read_only=read_only))
+    except (NotServing, ClusterError, Refusal) as error:
         print(error.message if isinstance(error, Refusal) else error, file=sys.stderr)
         return UNREACHED
 
 
-async def _attach(name: str, conversation_id: str, *, read_only: bool, socket: str) -> int:
-    async with connected(socket) as client:
-        await known(client, name)
-        async for progress in client.wake(name):
-            print(progress, file=sys.stderr)
+async def _attach(place: Place, *, read_only: bool) -> int:
+    name = place.name
+    async with opened_runner(place, _say) as (channel, me):
         how = "watching" if read_only else "attached to"
         print(f"{how} {name} · detach with Ctrl-\\ or Ctrl-P Ctrl-Q", file=sys.stderr)
-        stub = SessionServiceStub(await client.channel(name))
+        stub = SessionServiceStub(channel)
         header = pb.AttachHeader(
-            conversation_id=conversation_id,
-            actor=codec.to_pb(this_person(), pb.Actor),
+            conversation_id=place.conversation_id,
+            actor=codec.to_pb(me, pb.Actor),
             read_only=read_only,
             size=_size(),
             start=True,
@@ -76,6 +83,10 @@ async def _attach(name: str, conversation_id: str, *, read_only: bool, socket: s
             ended = await _Attached(stub, header).run()
     print(f"detached from {name}" if ended is None else one_line(ended), file=sys.stderr)
     return DETACHED if ended is None else ENDED
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 class _Attached:

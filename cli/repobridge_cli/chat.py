@@ -1,4 +1,4 @@
-"""`repobridge chat`: a conversation with a session that `serve` runs."""
+"""`repobridge chat`: a conversation with a session that `serve` or a cluster runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from typing import TextIO
 
 from repobridge import telemetry
 from repobridge.errors import Refusal
-from repobridge_cli.local_client import NotServing, RemotePeer, connected, known
+from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.local_client import NotServing
 from repobridge_cli.one_question import ask
-from repobridge_cli.person import this_person, wants_colour
+from repobridge_cli.person import wants_colour
+from repobridge_cli.place import Place, opened_peer
 from repobridge_gateway.console import PipeConsole, TerminalConsole
 from repobridge_gateway.conversation import Conversation, Selected
 from repobridge_gateway.lines import Line, Tone
@@ -24,18 +26,24 @@ from repobridge_gateway.lines import Line, Tone
 UNREACHED = 2
 
 
-def run(*, name: str, message: str | None, conversation: str, socket: str) -> int:
+def run(
+    *,
+    name: str,
+    message: str | None,
+    conversation: str,
+    socket: str = "",
+    cluster: Kubectl | None = None,
+) -> int:
     """Talks; returns the exit code."""
+    place = Place(name, conversation, socket, cluster)
     telemetry.configure(level=logging.ERROR)
     try:
         if message is not None:
             text = sys.stdin.read() if message == "-" else message
             from_stdin = message == "-"
-            return asyncio.run(
-                _ending(_ask(name, conversation, socket, text, from_stdin=from_stdin))
-            )
-        return asyncio.run(_ending(_chat(name, conversation, socket)))
-    except (NotServing, Refusal) as error:
+            return asyncio.run(_ending(_ask(place, text, from_stdin=from_stdin)))
+        return asyncio.run(_ending(_chat(place)))
+    except (NotServing, ClusterError, Refusal) as error:
         # A wake that failed has been told already, as everybody is told who follows.
         if not isinstance(error, Refusal):
             print(error, file=sys.stderr)
@@ -65,11 +73,9 @@ async def _ending(work: Coroutine[None, None, int]) -> int:
         raise
 
 
-async def _chat(name: str, conversation_id: str, socket: str) -> int:
-    me = this_person()
-    async with connected(socket) as client:
-        await known(client, name)
-        peer = RemotePeer(client, name, conversation_id, me)
+async def _chat(place: Place) -> int:
+    async with opened_peer(place) as (peer, me):
+        name = place.name
         with ExitStack() as stack:
             console = _console(stack)
             conversation = Conversation(peer, console, me=me, downloads=Path.cwd())
@@ -86,11 +92,8 @@ async def _chat(name: str, conversation_id: str, socket: str) -> int:
         return int(conversation.failed and not console.interactive)
 
 
-async def _ask(name: str, conversation_id: str, socket: str, text: str, *, from_stdin: bool) -> int:
-    me = this_person()
-    async with connected(socket) as client:
-        await known(client, name)
-        peer = RemotePeer(client, name, conversation_id, me)
+async def _ask(place: Place, text: str, *, from_stdin: bool) -> int:
+    async with opened_peer(place) as (peer, me):
         with ExitStack() as stack:
             asks = not from_stdin and sys.stdin.isatty() and sys.stderr.isatty()
             console = stack.enter_context(_terminal(sys.stderr).opened()) if asks else None

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from repobridge import __version__
-
-SOCKET_OPTION = click.option(
-    "--socket",
-    default="",
-    metavar="PATH",
-    help="Where serve listens. Default: $XDG_RUNTIME_DIR/repobridge/serve.sock, or under "
-    "$XDG_STATE_HOME/repobridge where the first is unset.",
-)
-
-
-def _run(command: str, options: Mapping[str, Any]) -> NoReturn:
-    sys.exit(importlib.import_module(f"repobridge_cli.{command}").run(**options))
+from repobridge_cli import options as shared
+from repobridge_cli.options import carry_out
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,7 +25,7 @@ def cli() -> None:
     help="llm-bridge's own format. Default: $LLM_BRIDGE_CONFIG, or llm-bridge.yaml here.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Default: text.")
-@SOCKET_OPTION
+@shared.SOCKET
 def serve(**options: Any) -> None:
     """Serve every repo of a configuration on this machine, without Kubernetes.
 
@@ -46,56 +33,56 @@ def serve(**options: Any) -> None:
     The first SIGINT or SIGTERM ends it cleanly, the second at once. Exit codes: 0 ended as asked,
     1 failed, 2 unusable configuration or socket.
     """
-    _run("serve", options)
+    carry_out("serve", options)
 
 
 @cli.command()
 @click.argument("name")
-@click.option(
-    "--message",
-    "-m",
-    metavar="TEXT",
-    help="Ask one question: the answer on stdout, what happens on stderr. `-` reads stdin.",
-)
-@click.option("--conversation", default="main", show_default=True, metavar="ID")
-@SOCKET_OPTION
+@shared.MESSAGE
+@shared.CONVERSATION
+@shared.SOCKET
+@shared.cluster
 def chat(**options: Any) -> None:
     """Talk to the session of repo NAME, together with everybody else who does.
+
+    NAME is one of serve's, or with --namespace, --context or --kubeconfig a RepoBridge of a
+    cluster, reached through kubectl.
 
     Ctrl-C interrupts the turn, a second one leaves; the session goes on. When stdin is no
     terminal, each of its lines is a message, or the answer to a request that waits.
 
-    Exit codes with --message: 0 the turn completed, 1 it failed, 2 it was not accepted or serve
-    can't be reached, 3 it was interrupted, 4 the message was withdrawn or rejected. A request for
+    Exit codes with --message: 0 the turn completed, 1 it failed, 2 it was not accepted or nothing
+    can be reached, 3 it was interrupted, 4 the message was withdrawn or rejected. A request for
     permission is shown on stderr and can be answered there when stdin is a terminal; otherwise it
     waits for another terminal, or is denied when it expires.
     """
-    _run("chat", options)
+    carry_out("chat", options)
 
 
 @cli.command()
 @click.argument("name")
-@click.option("--read-only", is_flag=True, help="Watch; what you type is not sent.")
-@click.option("--conversation", default="main", show_default=True, metavar="ID")
-@SOCKET_OPTION
+@shared.READ_ONLY
+@shared.CONVERSATION
+@shared.SOCKET
+@shared.cluster
 def attach(**options: Any) -> None:
-    r"""Attach to the live terminal of repo NAME.
+    r"""Attach to the live terminal of repo NAME; as for chat, of serve or of a cluster.
 
     Ctrl-\ or Ctrl-P Ctrl-Q detaches; the session goes on. Exit codes: 0 detached, 1 the terminal
     ended, 2 it can't be reached.
     """
-    _run("attach", options)
+    carry_out("attach", options)
 
 
 @cli.command()
 @click.option("--config", default="", metavar="FILE", help="As for serve.")
-@SOCKET_OPTION
+@shared.SOCKET
 def doctor(**options: Any) -> None:
     """Check what RepoBridge needs on this machine, and say how to mend what is missing.
 
     Exit codes: 0 all is well, 1 something has to be mended.
     """
-    _run("doctor", options)
+    carry_out("doctor", options)
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ class _Question:
             outcome = await self._take(item)
             if outcome is not None:
                 return outcome
-        self._say("serve ended; the message stays there and is taken up when it starts again")
+        self._say("the connection ended; a message that was taken is answered all the same")
         return Outcome.FAILED
 
     async def _submit(self, text: str) -> str:

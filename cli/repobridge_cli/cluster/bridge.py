@@ -1,0 +1,204 @@
+"""A bridge of a cluster, as the router and whoever follows it know any bridge."""
+
+from __future__ import annotations
+
+import asyncio
+
+from repobridge.errors import Refusal, Status
+from repobridge.idle import Activity
+from repobridge.session.events import Cursor
+from repobridge_cli.cluster import observed
+from repobridge_cli.cluster.exec_stream import ExecDialler, opened_channel
+from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.cluster.observed import Observed
+from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
+from repobridge_gateway.notices import GatewayNotice, NoticeBoard, NoticeCode
+from repobridge_gateway.session_client import SessionClient
+from repobridge_gateway.watched import Watched
+
+_WITH_POD = frozenset({"Waking", "Ready", "Draining"})
+_AGAIN_SECONDS = 0.3
+
+
+class ClusterBridge:
+    """One RepoBridge; `run` keeps it current."""
+
+    def __init__(self, kubectl: Kubectl, first: Observed) -> None:
+        self.board = NoticeBoard()
+        self.status = Watched(BridgeStatus(BridgePhase.ASLEEP))
+        self._kubectl = kubectl
+        self._object = Watched(first)
+        self._wanted = False
+        self._told = ("", "")
+
+    @property
+    def name(self) -> str:
+        """Its name in its namespace."""
+        return self._object.value.name
+
+    @property
+    def llm(self) -> str:
+        """The kind of its agent."""
+        return self._object.value.agent
+
+    @property
+    def place(self) -> str:
+        """Its repository's URL."""
+        return self._object.value.repository or "no repository"
+
+    @property
+    def newest(self) -> Cursor | None:
+        """Not known while it sleeps: a link brings it."""
+        return None
+
+    @property
+    def object(self) -> Watched[Observed]:
+        """What the cluster says of it."""
+        return self._object
+
+    async def awake(self) -> RunnerLink:
+        """The runner, woken if need be; raises a Refusal when that fails."""
+        before = self.status.value.failures
+        self._refuse_what_stays_asleep(self._object.value)
+        self._wanted = True
+        await self._ask(self._object.value)
+        status = await self.status.until(
+            lambda s: s.phase is BridgePhase.READY or s.failures > before or s.closed
+        )
+        if status.link is None:
+            reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
+            raise Refusal(Status.UNAVAILABLE, reason, status.reason)
+        return status.link
+
+    async def gone(self, link: RunnerLink, *, within_seconds: float) -> None:
+        """Waits until a runner is no longer the one to talk to, or the time is over."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self.status.until(
+                    lambda s: s.link is not link or s.phase is not BridgePhase.READY
+                )
+        except TimeoutError:
+            pass
+
+    def accepted(self, message_id: str) -> None:
+        """The operator keeps it awake while it has work: nothing is to be remembered here."""
+
+    async def run(self) -> None:
+        """Follows the cluster until it is cancelled; raises ClusterError where that is over."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._observe())
+                group.create_task(self._keep_linked())
+        except* ClusterError as errors:
+            error = errors.exceptions[0]
+            self._set(BridgePhase.FAILED, reason=str(error), failed=True, closed=True)
+            raise error from None
+
+    async def _observe(self) -> None:
+        async for seen in observed.watch(self._kubectl, self.name):
+            if seen.is_deleted:
+                raise ClusterError(f"RepoBridge {self.name} is being deleted.")
+            self._object.set(seen)
+            self._tell(seen)
+            # Level-triggered: a wish that somebody took back is made anew while we wait.
+            if self._wanted and not seen.is_suspended:
+                await self._ask(seen)
+
+    async def _ask(self, seen: Observed) -> None:
+        if seen.wish == 0 and self._wanted:
+            await scale(self._kubectl, self.name, 1)
+
+    def _tell(self, seen: Observed) -> None:
+        now, before = (seen.reason, seen.message), self._told
+        self._told = now
+        link = self.status.value.link
+        if link is not None:
+            self._set(_phase_of(seen), link=link)
+        elif now == before:
+            return
+        elif seen.phase == "Failed":
+            self._set(BridgePhase.FAILED, reason=seen.message, failed=True)
+            self._post(NoticeCode.WAKE_FAILED, f"{seen.reason}: {seen.message}")
+        elif seen.phase == "Waking":
+            self._set(BridgePhase.WAKING, reason=seen.message)
+            self._post(NoticeCode.WAKING, f"Waking {self.name}: {seen.message}")
+
+    def _refuse_what_stays_asleep(self, seen: Observed) -> None:
+        if seen.is_suspended:
+            text = f"{seen.name} is suspended; it goes on once spec.suspend is false."
+            raise Refusal(Status.FAILED_PRECONDITION, "SUSPENDED", text)
+        if seen.refusal:
+            raise Refusal(Status.FAILED_PRECONDITION, "NOT_ACCEPTED", seen.refusal)
+
+    async def _keep_linked(self) -> None:
+        while True:
+            seen = await self._object.until(_has_pod)
+            await self._linked(seen)
+            self._set(BridgePhase.ASLEEP)
+
+    async def _linked(self, seen: Observed) -> None:
+        """Talks to one pod as long as it is the bridge's."""
+        dialler = ExecDialler(self._kubectl, seen.pod_name)
+        async with opened_channel(dialler) as channel:
+            client = SessionClient(channel)
+            other = asyncio.ensure_future(
+                self._object.until(lambda o: not _has_pod(o) or o.pod_uid != seen.pod_uid)
+            )
+            answering = asyncio.ensure_future(_answering(client, dialler))
+            try:
+                await asyncio.wait({other, answering}, return_when=asyncio.FIRST_COMPLETED)
+                if not answering.done():
+                    return
+                activity = answering.result()
+                newest = Cursor(activity.log_id, activity.last_sequence)
+                self._wanted = False
+                self._set(_phase_of(seen), link=RunnerLink(client, channel, newest))
+                self._post(NoticeCode.READY, f"{self.name} is awake.")
+                await other
+                self._post(NoticeCode.IDLE_TIMEOUT, f"{self.name} sleeps, or gets another pod.")
+            finally:
+                for task in (other, answering):
+                    task.cancel()
+                await asyncio.gather(other, answering, return_exceptions=True)
+
+    def _post(self, code: NoticeCode, text: str) -> None:
+        self.board.post(GatewayNotice(code=code, text=text))
+
+    def _set(
+        self,
+        phase: BridgePhase,
+        *,
+        reason: str = "",
+        link: RunnerLink | None = None,
+        failed: bool = False,
+        closed: bool = False,
+    ) -> None:
+        failures = self.status.value.failures + failed
+        self.status.set(BridgeStatus(phase, reason, link, failures, closed))
+
+
+async def scale(kubectl: Kubectl, name: str, replicas: int) -> None:
+    """Says through `/scale` how many pods a bridge is to have; raises ClusterError."""
+    patch = f'{{"spec":{{"replicas":{replicas}}}}}'
+    await kubectl.run(
+        "patch", observed.RESOURCE, name, "--subresource=scale", "--type=merge", "-p", patch
+    )
+
+
+async def _answering(client: SessionClient, dialler: ExecDialler) -> Activity:
+    while True:
+        try:
+            return await client.activity()
+        except Refusal as refusal:
+            if refusal.status is not Status.UNAVAILABLE:
+                raise ClusterError(refusal.message) from refusal
+        dialler.check()
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _has_pod(seen: Observed) -> bool:
+    return bool(seen.pod_uid) and seen.phase in _WITH_POD
+
+
+def _phase_of(seen: Observed) -> BridgePhase:
+    return BridgePhase.DRAINING if seen.phase == "Draining" else BridgePhase.READY
