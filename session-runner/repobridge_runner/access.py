@@ -1,8 +1,8 @@
 """Who may call what over TLS: the role that a certificate names decides before a call begins.
 
 The gateway speaks for people and may call everything. The operator puts runners to sleep, and
-may not read or write what people say. Health is open to every role. The unix socket is not
-asked: who reaches it was checked at its door.
+may not read or write what people say; what it may end is a turn that outlasts its drain. Health
+is open to every role. The unix socket is not asked: who reaches it was checked at its door.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import grpc
 
 from repobridge.errors import Refusal, Status
 from repobridge.session import refusals
+from repobridge.session.v1 import session_pb2 as pb
 from repobridge.telemetry import Logger
 from repobridge.tls import Role, role_of
 
@@ -31,7 +32,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Details = grpc.HandlerCallDetails
 
 
-def check(role: Role | None, method: str) -> None:
+def check(role: Role | None, method: str, request: Any = None) -> None:
     """Raises a Refusal when a role may not call a method, given as gRPC's full name."""
     call = method.rpartition("/")[2]
     if role is None:
@@ -44,7 +45,8 @@ def check(role: Role | None, method: str) -> None:
         )
     if role is Role.GATEWAY or method.startswith(_HEALTH):
         return
-    if not method.startswith(_SERVICE) or call not in OPERATOR_CALLS:
+    is_own = call in OPERATOR_CALLS or _interrupts_for_a_drain(request)
+    if not method.startswith(_SERVICE) or not is_own:
         name = role.name.lower()
         allowed = ", ".join(OPERATOR_CALLS)
         raise Refusal(
@@ -53,6 +55,14 @@ def check(role: Role | None, method: str) -> None:
             f"The role {name} may not call {call}; it may call {allowed}.",
             {"role": name, "call": call, "allowed": allowed},
         )
+
+
+def _interrupts_for_a_drain(request: Any) -> bool:
+    return (
+        isinstance(request, pb.ControlRequest)
+        and request.WhichOneof("action") == "interrupt"
+        and request.interrupt.cause == pb.INTERRUPT_CAUSE_DRAIN
+    )
 
 
 class RoleCheck(grpc.aio.ServerInterceptor):
@@ -83,7 +93,7 @@ def _guarded_call(
     behaviour: Callable[[Any, Context], Awaitable[Any]], method: str
 ) -> Callable[[Any, Context], Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:
-        await _admit(context, method)
+        await _admit(context, method, request)
         return await behaviour(request, context)
 
     return call
@@ -93,7 +103,7 @@ def _guarded_stream(
     behaviour: Callable[[Any, Context], Any], method: str
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-        await _admit(context, method)
+        await _admit(context, method, request)
         async with aclosing(behaviour(request, context)) as parts:
             async for part in parts:
                 yield part
@@ -101,10 +111,10 @@ def _guarded_stream(
     return call
 
 
-async def _admit(context: Context, method: str) -> None:
+async def _admit(context: Context, method: str, request: Any) -> None:
     role = role_of(context.auth_context())
     try:
-        check(role, method)
+        check(role, method, request)
     except Refusal as refusal:
         _log.warning(
             "call refused", reason=refusal.reason, call=refusal.params["call"], peer=context.peer()
