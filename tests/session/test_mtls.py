@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,24 +24,21 @@ from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge.tls import (
     ROLE_GATEWAY,
     ROLE_OPERATOR,
-    bridge_channel,
     bridge_dns_name,
-    client_credentials,
     target,
 )
 from repobridge.tls_files import TlsMaterial
 from tests.fakes.scripted_claude.installed import ScriptedClaude
-from tests.live_runner import LiveRunner
+from tests.secure_runner import PATIENCE_SECONDS, SecureRunner, secure_runner, swap
 from tests.session.faulty import make_runner
 from tests.session.test_endings import free_port
 
 if TYPE_CHECKING:
-    from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
+    pass
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 CA, NEXT_CA = make_ca(now=NOW), make_ca(now=NOW)
-PATIENCE_SECONDS = 30.0
 
 
 def material(issued: Issued, *, bundle: bytes = CA.certificate) -> TlsMaterial:
@@ -60,77 +55,13 @@ def bridge(uid: str, *, ca: Issued = CA, bundle: bytes = CA.certificate) -> TlsM
     return material(make_certificate(ca, now=NOW, dns_names=[bridge_dns_name(uid)]), bundle=bundle)
 
 
-def swap(directory: Path, found: TlsMaterial) -> None:
-    """Replaces the files as the kubelet does: all at once, behind a symbolic link."""
-    fresh = directory / f"..{uuid.uuid4()}"
-    fresh.mkdir(parents=True)
-    contents = {"tls.crt": found.certificate, "tls.key": found.key, "ca.crt": found.bundle}
-    for name, content in contents.items():
-        (fresh / name).write_bytes(content)
-        if not (directory / name).is_symlink():
-            (directory / name).symlink_to(f"..data/{name}")
-    link = directory / "..new"
-    link.symlink_to(fresh.name)
-    link.replace(directory / "..data")
-
-
-class SecureRunner:
-    """A live runner, its port and its certificate files."""
-
-    def __init__(self, live: LiveRunner, *, port: int, tls: Path) -> None:
-        self.live = live
-        self.uid = live.settings.bridge_uid
-        self.port = port
-        self.tls = tls
-
-    @asynccontextmanager
-    async def called_as(
-        self, who: TlsMaterial, *, uid: str = ""
-    ) -> AsyncIterator[SessionServiceAsyncStub]:
-        async with self.channel(who, uid=uid) as channel:
-            with failures_as_refusals():
-                yield SessionServiceStub(channel)
-
-    def channel(self, who: TlsMaterial, *, uid: str = "") -> grpc.aio.Channel:
-        return bridge_channel(
-            "127.0.0.1", self.port, uid=uid or self.uid, credentials=client_credentials(who)
-        )
-
-    async def sessions(self, who: TlsMaterial, *, uid: str = "") -> pb.ListSessionsResponse:
-        async with self.called_as(who, uid=uid) as stub:
-            request = pb.ListSessionsRequest()
-            return await stub.ListSessions(request, timeout=PATIENCE_SECONDS)
-
-    async def refusal(self, who: TlsMaterial, *, uid: str = "") -> str:
-        """The reason for which a caller gets nowhere."""
-        with pytest.raises(Refusal) as caught:
-            await self.sessions(who, uid=uid)
-        assert caught.value.message
-        return caught.value.reason
-
-    def logged(self, message: str) -> list[Mapping[str, Any]]:
-        lines = (line for line in self.live.log_text().splitlines() if line.startswith("{"))
-        return [line for line in map(json.loads, lines) if line["msg"] == message]
-
-
 @pytest.fixture
 async def secure(tmp_path: Path) -> AsyncIterator[SecureRunner]:
-    directory, tls, port = tmp_path / "directory", tmp_path / "tls", free_port()
-    directory.mkdir()
-    live = make_runner(
-        directory,
-        tmp_path / "home",
-        agent=ScriptedClaude(tmp_path / "agent").agent,
-        listen_address=f"127.0.0.1:{port}",
-        tls_directory=str(tls),
-        log_format="json",
-    )
-    swap(tls, bridge(live.settings.bridge_uid))
-    await live.start()
-    try:
-        yield SecureRunner(live, port=port, tls=tls)
-    finally:
-        await live.stop()
+    async def provide(uid: str) -> TlsMaterial:
+        return bridge(uid)
+
+    async with secure_runner(tmp_path, provide) as runner:
+        yield runner
 
 
 async def test_the_gateway_may_submit_and_follow_a_turn(secure: SecureRunner) -> None:
@@ -154,6 +85,17 @@ async def test_the_operator_may_ask_and_drain_and_nothing_else(secure: SecureRun
         assert list((await stub.Activity(pb.ActivityRequest())).busy_reasons) == []
         assert (await stub.Drain(pb.DrainRequest(drain_id="d1"))).drained
         assert (await stub.Resume(pb.ResumeRequest(drain_id="d1"))).resumed
+        cut = pb.ControlRequest.Interrupt(cause=pb.INTERRUPT_CAUSE_DRAIN)
+        control = stub.Control(pb.ControlRequest(conversation_id="main", interrupt=cut))
+        # It is let in: there is only no such conversation.
+        assert await control.code() is grpc.StatusCode.NOT_FOUND
+        by_user = pb.ControlRequest.Interrupt(cause=pb.INTERRUPT_CAUSE_USER)
+        for other in (
+            pb.ControlRequest(interrupt=by_user),
+            pb.ControlRequest(interrupt=pb.ControlRequest.Interrupt()),
+            pb.ControlRequest(stop=pb.ControlRequest.Stop()),
+        ):
+            assert await stub.Control(other).code() is grpc.StatusCode.PERMISSION_DENIED
         refused: dict[str, grpc.aio.Call] = {
             "Submit": stub.Submit(pb.SubmitRequest()),
             "Amend": stub.Amend(pb.AmendRequest()),

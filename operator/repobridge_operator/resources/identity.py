@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -217,9 +217,8 @@ def _manifest(metadata: dict[str, Any], kind: str, data: Mapping[str, bytes]) ->
 
 
 def _text(moment: datetime) -> str:
-    # Up to the next second: what is due is never due earlier for having been written down.
-    whole = (moment.astimezone(UTC) + timedelta(microseconds=999_999)).replace(microsecond=0)
-    return whole.isoformat().replace("+00:00", "Z")
+    # To the microsecond: what was rounded up would lie ahead when it is read back at once.
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _time(text: str) -> datetime | None:

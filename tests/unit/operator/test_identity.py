@@ -98,7 +98,7 @@ def test_a_secret_that_was_just_made_is_left_alone_until_it_is_due() -> None:
     secret = bridge_secret()
     due = due_of(secret)
     assert due is not None
-    assert timedelta(0) <= due - certificates.read(MATERIAL.certificate).due < timedelta(seconds=1)
+    assert due == certificates.read(MATERIAL.certificate).due
     assert stale(secret, STEADY, now=due - timedelta(seconds=1), uid=UID) is None
     assert stale(secret, STEADY, now=due, uid=UID) is Stale.DUE
 
@@ -150,7 +150,7 @@ def test_a_cas_steps_make_the_secrets_stale() -> None:
     [
         STEADY,
         Authority(current=CA, next=NEXT),
-        Authority(current=CA, next=NEXT, settled_at=NOW),
+        Authority(current=CA, next=NEXT, settled_at=NOW + timedelta(microseconds=1)),
         Authority(current=NEXT, previous=CA.certificate, settled_at=NOW),
     ],
 )
