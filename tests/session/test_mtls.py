@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,18 @@ async def test_broken_files_keep_the_old_credentials_and_are_logged(secure: Secu
     assert "are not a certificate and its key: key values mismatch." in line["error"]
     swap(secure.tls, bridge(secure.uid, ca=NEXT_CA, bundle=NEXT_CA.certificate))
     await secure.sessions(role(ca=NEXT_CA, bundle=NEXT_CA.certificate))
+
+
+async def test_noise_and_silence_at_the_door_keep_nobody_out(secure: SecureRunner) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(100):
+            _, writer = await asyncio.open_connection("127.0.0.1", secure.port)
+            stack.callback(writer.close)
+            # A third says nothing, a third begins a handshake, a third speaks something else.
+            writer.write((b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n")[number % 3])
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for _ in range(5):
+                assert (await secure.sessions(role())).runner.bridge_uid == secure.uid
 
 
 async def test_the_socket_asks_for_no_certificate(secure: SecureRunner) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -224,3 +226,15 @@ def test_a_bridges_name_is_its_uid_in_one_spelling() -> None:
     assert bridge_dns_name(UID.upper()) == f"{UID}.bridge.repobridge.dev"
     with pytest.raises(ValueError, match="hexadecimal"):
         bridge_dns_name("../x")
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("repobridge_runner.serving, repobridge_runner.listener", "cryptography"),
+        ("repobridge.lease", "kubernetes"),
+    ],
+)
+def test_who_does_not_need_a_large_library_does_not_load_it(modules: str, heavy: str) -> None:
+    program = f"import sys, {modules}; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
