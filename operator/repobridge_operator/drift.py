@@ -18,9 +18,14 @@ ANNOTATION_APPLIED = f"{crd.GROUP}/applied"
 """The hash of the manifest from which an object was applied."""
 
 
-def stamped(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with its own hash in it, as it is to be applied."""
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+def stamped(
+    manifest: Mapping[str, Any], *, source: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The manifest with a hash in it, as it is to be applied.
+
+    The hash is of the manifest itself, or of its `source`, where it holds what was found too.
+    """
+    text = json.dumps(source or manifest, sort_keys=True, separators=(",", ":"))
     metadata = manifest["metadata"]
     annotations = {
         **(metadata.get("annotations") or {}),

@@ -160,8 +160,9 @@ def _around(seen: Seen, making: Making) -> tuple[Action, ...]:
     present = seen.view.claim
     if present is None or not claim_is_foreign(seen.bridge, present):
         made = make_claim(seen.bridge, present)
-        claim = None if made is None else stamped(made)
-        if claim is not None and has_drifted(present, claim):
+        # The class that the cluster chose since is no change of ours.
+        claim = made and stamped(made, source=make_claim(seen.bridge, None))
+        if claim and has_drifted(present, claim):
             actions.append(Apply(Resource.CLAIM, claim))
     return tuple(actions)
 
