@@ -13,7 +13,7 @@ import sys
 from scripts.images import Images, ImagesError, build_images
 from scripts.images.cache import Cache
 from tests.cluster import launch, packages, places
-from tests.cluster.handle import Cluster, attach
+from tests.cluster.handle import attach
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
 from tests.cluster.probe_image import PROBE_IMAGE
@@ -77,7 +77,9 @@ def _up(place: Place) -> int:
     images = _build_images()
     try:
         launch.launch(place, parts, periods=Periods(), is_tied=False, say=_tell)
-        asyncio.run(_load(attach(place, parts.tools["kubectl"]), images))
+        _tell("loading the project's images")
+        cluster = attach(place, parts.tools["kubectl"])
+        asyncio.run(cluster.load(*(image.archive for image in images)))
     except places.ClusterRuns as held:
         _tell(f"{held} Use it with what follows, or end it with: make cluster-down")
     sys.stdout.write(
@@ -91,12 +93,6 @@ def _up(place: Place) -> int:
         )
     )
     return 0
-
-
-async def _load(cluster: Cluster, images: Images) -> None:
-    for image in images:
-        _tell(f"loading {image.name}")
-        await cluster.load(image.archive)
 
 
 def _down(place: Place) -> int:

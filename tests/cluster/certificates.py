@@ -18,6 +18,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _VALID_FOR = timedelta(days=365)
 _SET_BACK = timedelta(hours=1)
 """How long certificates are valid before they are made: clocks of machines are set."""
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Authority:
         self._certificate = self._sign(
             self._name,
             self._key.public_key(),
-            [(x509.BasicConstraints(ca=True, path_length=0), True)],
+            [(x509.BasicConstraints(ca=True, path_length=0), True), (_SIGNS_CERTIFICATES, True)],
         )
         self.path = directory / "ca.crt"
         """The CA's own certificate."""
@@ -89,6 +100,12 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - _SET_BACK)
             .not_valid_after(self._now + _VALID_FOR)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            # Python 3.13 and later trust no chain whose links do not name each other.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
         )
         for extension, is_critical in extensions:
             builder = builder.add_extension(extension, critical=is_critical)

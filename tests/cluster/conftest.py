@@ -42,8 +42,7 @@ def cluster(cluster_parts: Parts) -> Iterator[Cluster]:
 def product_images(cluster: Cluster) -> Images:
     """The project's two images, of the code as it is, on the node."""
     images = build_images(Cache.from_environment(os.environ), environment=os.environ, say=tell)
-    for image in images:
-        asyncio.run(cluster.load(image.archive))
+    asyncio.run(cluster.load(*(image.archive for image in images)))
     return images
 
 

@@ -73,10 +73,12 @@ class Cluster:
         value: dict[str, Any] = json.loads(await self.kubectl("get", "-o", "json", *arguments))
         return value
 
-    async def load(self, oci_archive: Path) -> None:
-        """Brings the images of an OCI archive to the node, under the names that it gives them."""
-        command = self.inside(*make_import(oci_archive.absolute()).command)
-        await _run(command, stdin=None, seconds=_LOAD_SECONDS)
+    async def load(self, *oci_archives: Path) -> None:
+        """Brings the images of OCI archives to the node, under the names that these give them."""
+        async with asyncio.TaskGroup() as tasks:
+            for archive in oci_archives:
+                command = self.inside(*make_import(archive.absolute()).command)
+                tasks.create_task(_run(command, stdin=None, seconds=_LOAD_SECONDS))
 
     async def stop(self, daemon: str, *, signal: str = "SIGTERM") -> None:
         """Ends one daemon of the node, as `kubelet`, and waits until it is gone."""

@@ -19,6 +19,21 @@ from tests.cluster.probe_image import PROBE, make_archive
 from tests.cluster.storage import SIZED_CLASS
 from tests.clustertools.catalog import TOOLS
 
+_ASK = """
+import json, re, ssl, sys, urllib.error, urllib.request
+mount = "/var/run/secrets/kubernetes.io/serviceaccount"
+trust = ssl.create_default_context(cafile=f"{mount}/ca.crt")
+url = f"https://kubernetes.default.svc/api/v1/namespaces/{sys.argv[1]}/secrets"
+token = open(f"{mount}/token").read()
+request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+try:
+    urllib.request.urlopen(request, context=trust)
+except urllib.error.HTTPError as refusal:
+    print(refusal.code, re.search('User "(.*?)"', json.load(refusal)["message"])[1])
+"""
+
+_ENDED = "{.status.containerStatuses[0].state.terminated.reason}"
+
 
 class Namespace:
     """kubectl in one namespace."""
@@ -56,8 +71,10 @@ class Namespace:
         """Applies a pod that is to end well, and returns its log."""
         await self.apply(pod)
         name = pod["metadata"]["name"]
-        await self.until("jsonpath={.status.phase}=Succeeded", f"pod/{name}")
-        return await self.kubectl("logs", name)
+        await self.until(f"jsonpath={_ENDED}", f"pod/{name}")
+        log = await self.kubectl("logs", name)
+        assert (await self.get("pod", name))["status"]["phase"] == "Succeeded", log
+        return log
 
 
 @pytest.fixture
@@ -141,6 +158,18 @@ async def test_memory_grows_in_place_without_a_restart(here: Namespace) -> None:
     assert container["restartCount"] == 0
 
 
+async def test_a_pod_that_takes_more_memory_than_its_limit_is_killed_for_it(
+    here: Namespace,
+) -> None:
+    await here.apply(make_pod("eater", "eat", "128", memory="32Mi"))
+
+    await here.until("jsonpath={.status.phase}=Failed", "pod/eater")
+
+    container = (await here.get("pod", "eater"))["status"]["containerStatuses"][0]
+    ended = container["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
 async def test_a_pod_reaches_what_a_test_serves_at_the_nodes_address(here: Namespace) -> None:
     with here.cluster.listen(NODE_ADDRESS) as listener:
         listener.setblocking(False)
@@ -193,6 +222,23 @@ async def test_the_images_of_an_archive_are_there_under_their_names(
     await here.cluster.load(archive)
 
     await here.run(make_pod("loaded", "hold", image="localhost/another:2"))
+
+
+async def test_a_pod_is_known_to_the_api_server_by_its_account(
+    here: Namespace, product_images: Images
+) -> None:
+    pod = make_pod(
+        "asker",
+        "-c",
+        _ASK,
+        here.name,
+        image=product_images.control_plane.name,
+        command=["python"],
+        memory="256Mi",
+    )
+    pod["spec"]["automountServiceAccountToken"] = True
+
+    assert (await here.finish(pod)) == f"403 system:serviceaccount:{here.name}:default\n"
 
 
 async def test_the_projects_own_images_run_as_restricted_pods(

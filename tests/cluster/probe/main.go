@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return fmt.Errorf("usage: probe hold | say TEXT | write FILE TEXT | read FILE | fill FILE MIB | serve ADDRESS TEXT | dial ADDRESS")
+		return fmt.Errorf("usage: probe hold | say TEXT | write FILE TEXT | read FILE | fill FILE MIB | eat MIB | serve ADDRESS TEXT | dial ADDRESS")
 	}
 	switch verb, rest := arguments[0], arguments[1:]; {
 	case verb == "hold" && len(rest) == 0:
@@ -37,6 +38,8 @@ func run(arguments []string) error {
 		return show(rest[0])
 	case verb == "fill" && len(rest) == 2:
 		return fill(rest[0], rest[1])
+	case verb == "eat" && len(rest) == 1:
+		return eat(rest[0])
 	case verb == "serve" && len(rest) == 2:
 		return serve(rest[0], rest[1])
 	case verb == "dial" && len(rest) == 1:
@@ -94,6 +97,21 @@ func fill(path, mebibytes string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// eat holds that much memory, and has touched all of it.
+func eat(mebibytes string) error {
+	count, err := strconv.Atoi(mebibytes)
+	if err != nil {
+		return err
+	}
+	held := make([]byte, count<<20)
+	for index := 0; index < len(held); index += os.Getpagesize() {
+		held[index] = 1
+	}
+	hold()
+	runtime.KeepAlive(held)
 	return nil
 }
 
