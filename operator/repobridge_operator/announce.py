@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from repobridge.conditions import Phase
+from repobridge.conditions import Phase, Reason
 from repobridge.crd import API_VERSION, KIND, RepoBridge
 from repobridge.telemetry import Logger
 from repobridge_operator.cluster import Cluster, ClusterError, Resource
@@ -23,6 +23,8 @@ _AGAIN = timedelta(minutes=30)
 """How soon the same reason is told again, if it went and came back."""
 _LONGEST_NOTE = 1024
 _REASONS_KEPT = 32
+_DEATHS = frozenset({Reason.EVICTED, Reason.OUT_OF_MEMORY, Reason.POD_FAILED})
+"""What is mended by itself, and yet somebody's work was interrupted by it."""
 
 _log = Logger("repobridge.operator")
 
@@ -93,7 +95,7 @@ def _news(bridge: RepoBridge, standing: Standing) -> list[Said]:
     found = []
     if not standing.accepted.holds:
         found.append(("Accepted", standing.accepted))
-    elif standing.phase is Phase.FAILED:
+    elif standing.phase is Phase.FAILED or standing.ready.reason in _DEATHS:
         found.append(("Ready", standing.ready))
     present = {each.type: each.reason for each in bridge.status.conditions}
     return [said for kind, said in found if present.get(kind) != said.reason.value]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from repobridge.conditions import Reason, sentence
@@ -10,6 +10,7 @@ from repobridge_operator.deaths import Replacement
 from repobridge_operator.podstate import condition, runner_status, terminated
 from repobridge_operator.refusals import Cause
 from repobridge_operator.resources.pod import CONTAINER
+from repobridge_operator.startcauses import Event, events_of, words_of
 
 _LAST_WORDS = "repobridge-runner: "
 _LONGEST_WORDS = 1000
@@ -17,8 +18,10 @@ _BY_THE_NODE = frozenset({"Evicted", "NodeShutdown", "Preempting", "Shutdown", "
 _NO_WORDS = "it left no message"
 
 
-def cause_of_death(pod: Mapping[str, Any], replacement: Replacement) -> Cause:
-    """The reason and the sentence for a finished pod."""
+def cause_of_death(
+    pod: Mapping[str, Any], replacement: Replacement, events: Iterable[Event] = ()
+) -> Cause:
+    """The reason and the sentence for a finished pod; `events` are for one without a word."""
     status, ended = pod.get("status") or {}, terminated(pod)
     reason, words = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason in _BY_THE_NODE:
@@ -29,9 +32,32 @@ def cause_of_death(pod: Mapping[str, Any], replacement: Replacement) -> Cause:
         return _cause(Reason.EVICTED, detail=detail)
     if ended is None:
         return _cause(Reason.POD_FAILED, detail=f"{reason}: {words}" if reason else _NO_WORDS)
+    if is_unexplained(pod) and (told := _told_by(events, pod)):
+        return told
     if ended.get("reason") == "OOMKilled":
         return _cause(Reason.OUT_OF_MEMORY, limit=_memory_limit(pod))
     return _of_exit(pod, ended, replacement)
+
+
+def is_unexplained(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod ended politely and its status does not say who asked for it.
+
+    A runner that ends well within the grace of an eviction makes its pod one that succeeded (seen
+    with Kubernetes 1.35): then only an event tells.
+    """
+    ended, status = terminated(pod), pod.get("status") or {}
+    asked = status.get("reason") or condition(pod, "DisruptionTarget").get("status") == "True"
+    return ended is not None and ended.get("exitCode") == 0 and not asked
+
+
+def _told_by(events: Iterable[Event], pod: Mapping[str, Any]) -> Cause | None:
+    for event in events_of(pod, events):
+        words = words_of(event)
+        if event.get("reason") in _BY_THE_NODE:
+            return _cause(Reason.EVICTED, detail=words)
+        if event.get("reason") == "Killing" and "probe" in words:
+            return _cause(Reason.POD_FAILED, detail=words)
+    return None
 
 
 def _of_exit(pod: Mapping[str, Any], ended: Mapping[str, Any], replacement: Replacement) -> Cause:

@@ -1,7 +1,7 @@
 """The events of pods that do not start: they alone say why a volume or a sandbox is missing.
 
 They are not watched, as a cluster has thousands that concern nobody here: those of one pod are read
-now and then, while it is on its way.
+now and then, while it is on its way, and once where it ended and its status does not say why.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from repobridge.telemetry import Logger
 from repobridge_operator.cluster import Cluster, ClusterError, Object, Resource
+from repobridge_operator.deathcauses import is_unexplained
 from repobridge_operator.podstate import pod_has_started, time_of
 
 _FIRST_SECONDS = 3.0
@@ -36,8 +37,10 @@ class PodEvents:
         self._read: dict[str, _Read] = {}
 
     async def of(self, pod: Object) -> Sequence[Object]:
-        """The pod's events, as last read; none for a pod that has started."""
+        """The pod's events, as last read; none for a pod that says all by itself."""
         uid = pod["metadata"]["uid"]
+        if is_unexplained(pod):
+            return await self._fetch(pod, None)
         if pod_has_started(pod) or pod["metadata"].get("deletionTimestamp"):
             self._read.pop(uid, None)
             return ()

@@ -118,6 +118,8 @@ class Reconciler:
             deaths=self._carry_out.deaths(bridge.metadata.uid),
         )
         self._tell_idle(view, bridge, outlook)
+        if await self._tell_death(view, bridge, verdict, outlook):
+            return Looked(Result.CHANGED, again_seconds=0.0)
         carried = await self._act(view, bridge, outlook)
         if carried.is_pod_made:
             self._made_at[view.key] = self._now()
@@ -136,6 +138,16 @@ class Reconciler:
         pod = self._living_pod(view)
         facts = facts_of(bridge, pod, want=outlook.want) if pod is not None else None
         self._idle.observe(view.key, facts)
+
+    async def _tell_death(
+        self, view: BridgeView, bridge: RepoBridge, verdict: Verdict, outlook: Outlook
+    ) -> bool:
+        """Says what a pod died of, before it is replaced: nobody knows it once the pod is gone."""
+        pod = view.pod
+        if pod is None or pod_is_going(pod) or not pod_is_finished(pod) or not outlook.is_awake:
+            return False
+        wrote, _ = await self._report(await self._seen(view, bridge, verdict, outlook, Carried()))
+        return wrote
 
     async def _act(self, view: BridgeView, bridge: RepoBridge, outlook: Outlook) -> Carried:
         secret = await self._carry_out.secret(view)

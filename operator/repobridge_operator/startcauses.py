@@ -103,7 +103,7 @@ def _unstartable(words: str) -> Cause:
 
 
 def _of_event(event: Event, tls: str) -> Cause | None:
-    words = _words(event)
+    words = words_of(event)
     if event.get("reason") == "FailedCreatePodSandBox":
         return _cause(Reason.CONTAINER_FAILED, detail=words)
     if event.get("reason") not in {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}:
@@ -117,23 +117,27 @@ def _of_event(event: Event, tls: str) -> Cause | None:
 
 def _telling(pod: Mapping[str, Any], events: Iterable[Event]) -> Event | None:
     """The last event of this pod that says something of its start."""
+    for event in events_of(pod, events):
+        noise = event.get("type") == "Warning" and _NOT_YET.search(words_of(event))
+        if event.get("reason") in _TOLD and not noise:
+            return event
+    return None
+
+
+def events_of(pod: Mapping[str, Any], events: Iterable[Event]) -> list[Event]:
+    """The events about this very pod, the last one first."""
     uid = pod["metadata"].get("uid")
-    ours = [
-        event
-        for event in events
-        if _regarding(event).get("uid") == uid
-        and event.get("reason") in _TOLD
-        and not (event.get("type") == "Warning" and _NOT_YET.search(_words(event)))
-    ]
-    return max(ours, key=_when, default=None)
+    ours = [event for event in events if _regarding(event).get("uid") == uid]
+    return sorted(ours, key=_when, reverse=True)
+
+
+def words_of(event: Event) -> str:
+    """What an event says, in either of its forms."""
+    return str(event.get("note") or event.get("message") or _NO_WORDS)
 
 
 def _regarding(event: Event) -> Mapping[str, Any]:
     return event.get("regarding") or event.get("involvedObject") or {}
-
-
-def _words(event: Event) -> str:
-    return str(event.get("note") or event.get("message") or _NO_WORDS)
 
 
 def _when(event: Event) -> str:

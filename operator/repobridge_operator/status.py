@@ -66,7 +66,7 @@ class Seen:
     template_changed: bool = False
     """The pod is not as the spec has it."""
     events: Sequence[Event] = ()
-    """The pod's events, where it doesn't run."""
+    """The pod's events, where it doesn't run yet, or ended without a word."""
     claim: Mapping[str, Any] | None = None
     refusal: ApiRefusal | None = None
     """What the API server refused last, if it has not taken it since."""
@@ -168,7 +168,7 @@ def _awake(seen: Seen) -> tuple[Phase, Said]:
     if pod_is_finished(pod):
         replacement = replacement_of(pod, template_changed=seen.template_changed)
         phase = Phase.FAILED if replacement.is_crashing else Phase.WAKING
-        return _not_ready(phase, cause_of_death(pod, replacement))
+        return _not_ready(phase, cause_of_death(pod, replacement, seen.events))
     if pod_is_going(pod):
         return _not_ready(Phase.WAKING, _cause(Reason.STOPPING))
     if not pod_is_running(pod):

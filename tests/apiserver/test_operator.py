@@ -244,9 +244,10 @@ async def test_a_pod_that_keeps_dying_is_tried_less_often_and_says_so(
         await place.pod(other_than=dead["metadata"]["uid"])
         await place.until(in_phase("Ready"))
         events = (await place.admin.get(place.events))["items"]
-        assert [one["reason"] for one in events if one["involvedObject"]["name"] == "one"] == [
-            "Crashing"
-        ]
+        assert {one["reason"] for one in events if one["involvedObject"]["name"] == "one"} == {
+            "PodFailed",
+            "Crashing",
+        }
 
 
 async def test_a_changed_template_waits_for_idleness_and_never_for_a_pod_that_does_not_run(

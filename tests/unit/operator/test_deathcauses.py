@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from repobridge.conditions import Reason
-from repobridge_operator.deathcauses import cause_of_death, last_words
+from repobridge_operator.deathcauses import cause_of_death, is_unexplained, last_words
 from repobridge_operator.deaths import replacement_of
-from tests.unit.operator.pods import condition, ended, failed_by
+from tests.unit.operator.pods import condition, ended, event, failed_by, running
 
 _NO_VOLUME = "repobridge-runner: The volume /workspace is not there; mount one at that path."
 
@@ -86,6 +86,53 @@ def test_each_end_has_its_reason(one: dict[str, Any], reason: Reason, told: str)
     found, message = _cause(one)
     assert found is reason
     assert told in message
+
+
+_POLITELY = ended(code=0, reason="Completed", phase="Succeeded")
+_EVICTION = event("Evicted", "Pod ephemeral local storage usage exceeds the total limit of 4Gi. ")
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "told"),
+    [
+        ([_EVICTION], Reason.EVICTED, "exceeds the total limit of 4Gi. Another one"),
+        ([event("Killing", "Stopping container runner"), _EVICTION], Reason.EVICTED, "4Gi"),
+        (
+            [
+                event("Unhealthy", "Startup probe failed: connection refused"),
+                event("Killing", "Container runner failed startup probe"),
+            ],
+            Reason.POD_FAILED,
+            "Container runner failed startup probe.",
+        ),
+        (
+            [event("Unhealthy", "Startup probe failed: connection refused")],
+            Reason.POD_FAILED,
+            "although nobody asked it to",
+        ),
+        ([event("Evicted", "x", uid="another pod")], Reason.POD_FAILED, "although nobody"),
+    ],
+)
+def test_a_polite_end_is_explained_by_the_events(
+    events: list[dict[str, Any]], reason: Reason, told: str
+) -> None:
+    assert is_unexplained(_POLITELY)
+    found = cause_of_death(_POLITELY, replacement_of(_POLITELY, template_changed=False), events)
+    assert found.reason is reason
+    assert told in found.message
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        ended(code=2),
+        failed_by("Evicted", ""),
+        ended(code=0) | {"status": {**ended(code=0)["status"], "reason": "Evicted"}},
+        running(),
+    ],
+)
+def test_what_says_all_by_itself_needs_no_events(one: dict[str, Any]) -> None:
+    assert not is_unexplained(one)
 
 
 def test_the_limit_is_the_one_that_was_in_force() -> None:
