@@ -212,7 +212,7 @@ class Idle:
             self._schedule(key, charge, now)
 
     async def _do(self, key: BridgeKey, charge: _Charge, action: Action) -> None:
-        charge.sleep = begun(charge.sleep, action)
+        phase, charge.sleep = charge.sleep.phase, begun(charge.sleep, action)
         asked_at = self._clock().monotonic
         before = self.report(key, charge.facts.pod_uid)
         answer = await self._answer(key, charge, action)
@@ -223,10 +223,7 @@ class Idle:
         if isinstance(answer, Activity):
             charge.activity = answer
         charge.silence = answer.reason if isinstance(answer, Unreached) else ""
-        if not isinstance(action, Ask):
-            _log.info(
-                "on the way to sleep", bridge=str(key), action=repr(action), answer=repr(answer)
-            )
+        _tell_step(key, charge, action, before=phase)
         if self.report(key, charge.facts.pod_uid) != before:
             self._changed(key)
 
@@ -255,6 +252,15 @@ class Idle:
         _log.info("pod may be deleted", bridge=str(key), ground=found.ground)
         if is_told:
             self._changed(key)
+
+
+def _tell_step(key: BridgeKey, charge: _Charge, action: Action, *, before: Phase) -> None:
+    sleep = charge.sleep
+    fields = {"bridge": str(key), "action": type(action).__name__, "phase": sleep.phase}
+    if sleep.phase is before and not isinstance(action, Interrupt):
+        _log.debug("runner asked", **fields, error=charge.silence)
+    else:
+        _log.info("on the way to sleep", **fields, reason=sleep.reason, error=charge.silence)
 
 
 async def _call(calls: RunnerCalls, action: Ask | Drain | Resume, facts: Facts) -> Answer:

@@ -74,6 +74,8 @@ class Sleep:
     version: str = ""
     """The bridge's resourceVersion when its pod was found idle; a wake since then wins."""
     generation: int = 0
+    reason: str = ""
+    """Why it was found idle, as the policy's constant says."""
     woken_at: float = 0.0
     """When the wish rose again while the pod was there: seconds since the epoch."""
     asleep_since: float | None = None
@@ -208,6 +210,7 @@ def _asked(sleep: Sleep, facts: Facts, activity: Activity, now: Now) -> Sleep:
             # Found idle for another pod's sake, it is not to sleep.
             version=facts.resource_version if facts.want is Want.AWAKE else "",
             generation=facts.generation,
+            reason=decision.reason,
             due=now.monotonic,
         )
     longest = BUSY_SECONDS if activity.busy_reasons else QUIET_SECONDS
@@ -276,7 +279,7 @@ def _unreached(sleep: Sleep, action: Action, *, asked_at: float, now: Now) -> Sl
 
 def _rested(sleep: Sleep, facts: Facts, due: float, *, now: Now) -> Sleep:
     due = now.monotonic if facts.want is Want.ASLEEP else due
-    return replace(sleep, phase=Phase.WATCHED, until=0.0, version="", due=due)
+    return replace(sleep, phase=Phase.WATCHED, until=0.0, version="", reason="", due=due)
 
 
 def _is_overdue(sleep: Sleep, facts: Facts, now: Now) -> bool:
