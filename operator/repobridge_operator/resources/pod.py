@@ -150,7 +150,8 @@ def _container(bridge: RepoBridge, settings: PodSettings) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(bridge),
         # No wake waits for these: they are for people, and for a runner that never comes up.
-        "startupProbe": _probe(every_seconds=1, failures=120),
+        # The first second is left out: nothing answers then, and each failure is an event.
+        "startupProbe": {"initialDelaySeconds": 1, **_probe(every_seconds=1, failures=120)},
         "readinessProbe": _probe(every_seconds=10, failures=3),
         "securityContext": {
             "allowPrivilegeEscalation": False,
