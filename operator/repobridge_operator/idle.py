@@ -255,12 +255,18 @@ class Idle:
 
 
 def _tell_step(key: BridgeKey, charge: _Charge, action: Action, *, before: Phase) -> None:
-    sleep = charge.sleep
-    fields = {"bridge": str(key), "action": type(action).__name__, "phase": sleep.phase}
+    sleep, bridge, name = charge.sleep, str(key), type(action).__name__
     if sleep.phase is before and not isinstance(action, Interrupt):
-        _log.debug("runner asked", **fields, error=charge.silence)
-    else:
-        _log.info("on the way to sleep", **fields, reason=sleep.reason, error=charge.silence)
+        _log.debug("runner asked", bridge=bridge, action=name, error=charge.silence)
+        return
+    _log.info(
+        "on the way to sleep",
+        bridge=bridge,
+        action=name,
+        phase=sleep.phase,
+        reason=sleep.reason,
+        error=charge.silence,
+    )
 
 
 async def _call(calls: RunnerCalls, action: Ask | Drain | Resume, facts: Facts) -> Answer:

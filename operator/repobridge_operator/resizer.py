@@ -60,7 +60,7 @@ class Resizer:
         self, pod: Object, state: Resizing, target: Memory
     ) -> tuple[Resizing, Resized]:
         metadata = pod["metadata"]
-        where = {"namespace": metadata["namespace"], "pod": metadata["name"]}
+        pod_name = f"{metadata['namespace']}/{metadata['name']}"
         try:
             await self._cluster.patch(
                 Resource.POD,
@@ -71,11 +71,11 @@ class Resizer:
             )
         except (Refused, NotFound) as error:
             # A cluster without the subresource answers as if there were no such pod.
-            _log.warning("pod not resized", **where, error=str(error))
+            _log.warning("pod not resized", pod=pod_name, error=str(error))
             refused = resize.refused(state, target, str(error), now=self._clock())
             return refused, Resized(str(error), resize.REFUSED_SECONDS)
         except ClusterError as error:
-            _log.warning("pod not resized yet", **where, error=str(error))
+            _log.warning("pod not resized yet", pod=pod_name, error=str(error))
             return state, Resized(again_seconds=_AGAIN_SECONDS)
-        _log.info("pod resized", **where, request=target.request, limit=target.limit)
+        _log.info("pod resized", pod=pod_name, request=target.request, limit=target.limit)
         return resize.accepted(state), Resized()
