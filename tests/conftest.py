@@ -14,6 +14,7 @@ SHARED = ("apiserver", "cluster")
 """Folders whose tests share something that is slow to start: one worker runs them all."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a shared thing together where several workers run."""
     tests = Path(__file__).parent
