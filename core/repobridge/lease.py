@@ -65,6 +65,8 @@ class Lease:
         self._record = NOBODY
         self._until = float("-inf")
         self._keeping: asyncio.Task[None] | None = None
+        # A call to take it was sent, and may have worked or not.
+        self._is_asking = False
         self._trouble = ""
 
     @classmethod
@@ -98,9 +100,14 @@ class Lease:
     async def __aenter__(self) -> Self:
         """Waits, for as long as it takes, until this process leads."""
         assert self._keeping is None, "a Lease is used once"
-        while not await self._tried():
-            spread = 1 + 0.2 * self._chance()
-            await asyncio.sleep(self.timing.retry_seconds * spread)
+        try:
+            while not await self._tried():
+                spread = 1 + 0.2 * self._chance()
+                await asyncio.sleep(self.timing.retry_seconds * spread)
+        except asyncio.CancelledError:
+            if self._is_asking:
+                await self._release(self._clock() + self.timing.retry_seconds)
+            raise
         _log.info("lease acquired", identity=self.identity, transitions=self._record.transitions)
         self._keeping = asyncio.create_task(self._keep(), name="lease")
         return self
@@ -139,7 +146,7 @@ class Lease:
         now = self._clock()
         self._observed.see(found, at=now)
         if not self._observed.is_free(self.identity, at=now, timing=self.timing):
-            self._trouble = ""
+            self._trouble, self._is_asking = "", False
             return False
         try:
             await self._put(found or NOBODY)
@@ -150,8 +157,10 @@ class Lease:
     async def _put(self, record: Record) -> None:
         """Takes or renews; what counts is when it was sent."""
         sent = self._clock()
-        taken = record.taken_by(self.identity, timing=self.timing, wall=self._wall())
-        self._record = await self._store.put(taken)
+        self._record = record.taken_by(self.identity, timing=self.timing, wall=self._wall())
+        self._is_asking = True
+        self._record = await self._store.put(self._record)
+        self._is_asking = False
         self._until = sent + self.timing.renew_seconds
         self._trouble = ""
 

@@ -160,6 +160,12 @@ async def test_who_proves_nothing_does_not_get_in(secure: SecureRunner, who: str
         "another bridge": bridge(str(uuid.uuid4())),
     }[who]
     assert await secure.refusal(shown) == "CERTIFICATE_REFUSED"
+    why = {
+        "foreign": "unable to get local issuer certificate",
+        "expired": "certificate has expired",
+        "another bridge": "unsupported certificate purpose",
+    }[who]
+    assert f"CERTIFICATE_VERIFY_FAILED: {why}" in secure.live.log_text()
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
