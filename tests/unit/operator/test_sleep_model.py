@@ -242,7 +242,9 @@ class SleepMachine(RuleBasedStateMachine):
         if self.pending:
             self.its_answer_comes()
         self.see()
-        end = self.seconds + DRAIN_TIMEOUT + INTERRUPT_SECONDS + 60.0
+        is_free = self.runner.is_reachable and not self.runner.turn
+        # A runner that is free agrees as soon as it is asked: at most one back-off from now.
+        end = self.seconds + (17.0 if is_free else DRAIN_TIMEOUT + INTERRUPT_SECONDS + 60.0)
         while permission(self.sleep, self.facts, self.now) is None:
             assert self.seconds < end
             action = next_action(self.sleep, self.facts, self.now)
