@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from enum import Enum
 
@@ -109,9 +108,7 @@ class _Standing(Collector):
             "Bridges that are due and wait for a worker.",
             value=self._waiting(),
         )
-        phases = Tally(
-            str(bridge.get("status", {}).get("phase", "")) for bridge in self._observed.bridges()
-        )
+        phases = self._observed.phases()
         bridges = GaugeMetricFamily(
             "repobridge_operator_bridges", "Bridges by phase.", labels=["phase"]
         )

@@ -1,12 +1,15 @@
 """What the operator knows of the cluster without asking: the last seen state of each object.
 
 Watches and our own writes' answers both put objects here, in any order; of two states of one object
-the newer stays. Objects are shared and never changed: whoever needs another state makes a copy.
+the newer stays. Objects are kept as text, a tenth of what they take as objects of Python's: most
+belong to bridges that sleep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,7 +38,18 @@ class BridgeView:
     policy: Object | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An object as text, and what is asked of it most."""
+
+    uid: str
+    version: str
+    phase: str
+    text: bytes
+
+
 _GONE_KEPT = 20_000
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Observed:
@@ -47,7 +61,7 @@ class Observed:
 
     def __init__(self) -> None:
         self._gone: dict[str, None] = {}
-        self._objects: dict[Resource, dict[BridgeKey, Object]] = {each: {} for each in Resource}
+        self._objects: dict[Resource, dict[BridgeKey, _Kept]] = {each: {} for each in Resource}
         self._keys: dict[str, BridgeKey] = {}
 
     def __len__(self) -> int:
@@ -57,13 +71,13 @@ class Observed:
         """Every bridge."""
         return tuple(self._objects[Resource.BRIDGE])
 
-    def bridges(self) -> Iterator[Object]:
-        """Every bridge's object."""
-        return iter(tuple(self._objects[Resource.BRIDGE].values()))
+    def phases(self) -> Counter[str]:
+        """How many bridges say that they are in each phase; any thread may ask."""
+        return Counter(each.phase for each in tuple(self._objects[Resource.BRIDGE].values()))
 
     def view(self, key: BridgeKey) -> BridgeView | None:
         """A bridge with its objects; None when there is no such bridge."""
-        bridge = self._objects[Resource.BRIDGE].get(key)
+        bridge = self.get(Resource.BRIDGE, key.namespace, key.name)
         if bridge is None:
             return None
         return BridgeView(
@@ -76,7 +90,8 @@ class Observed:
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """One object, if it was seen."""
-        return self._objects[resource].get(BridgeKey(namespace, name))
+        kept = self._objects[resource].get(BridgeKey(namespace, name))
+        return None if kept is None else _object(kept)
 
     def put(self, resource: Resource, found: Object) -> BridgeKey | None:
         """Keeps a state of an object; the bridge to look at, None when nothing is new."""
@@ -84,12 +99,12 @@ class Observed:
         present = self._objects[resource].get(place)
         if metadata["uid"] in self._gone:
             return None
-        if present is not None and not _newer(metadata, present["metadata"]):
+        if present is not None and not _is_newer(str(metadata["resourceVersion"]), present.version):
             return None
-        self._objects[resource][place] = _lean(found)
+        self._objects[resource][place] = _kept(found)
         if resource is Resource.BRIDGE:
             if present is not None:
-                self._keys.pop(present["metadata"]["uid"], None)
+                self._keys.pop(present.uid, None)
             self._keys[metadata["uid"]] = place
             return place
         return self._bridge_of(metadata)
@@ -102,22 +117,22 @@ class Observed:
         if len(self._gone) > _GONE_KEPT:
             del self._gone[next(iter(self._gone))]
         if present is not None:
-            if present["metadata"].get("uid") != metadata.get("uid"):
+            if present.uid != metadata["uid"]:
                 return None
             del self._objects[resource][place]
         if resource is Resource.BRIDGE:
-            self._keys.pop(metadata.get("uid", ""), None)
+            self._keys.pop(metadata["uid"], None)
             return place
         return self._bridge_of(metadata)
 
     def uids(self, resource: Resource) -> frozenset[str]:
         """The UIDs of every object of a kind."""
-        return frozenset(_uid(each) for each in self._objects[resource].values())
+        return frozenset(each.uid for each in self._objects[resource].values())
 
     def forget(self, resource: Resource, uids: Collection[str]) -> set[BridgeKey]:
         """Forgets objects that are gone though no watch told so; the bridges to look at."""
-        gone = [each for each in self._objects[resource].values() if _uid(each) in uids]
-        touched = {self.remove(resource, each) for each in gone}
+        gone = [each for each in self._objects[resource].values() if each.uid in uids]
+        touched = {self.remove(resource, _object(each)) for each in gone}
         return {key for key in touched if key is not None}
 
     def _bridge_of(self, metadata: Mapping[str, Any]) -> BridgeKey | None:
@@ -125,24 +140,28 @@ class Observed:
         return self._keys.get(uid)
 
 
-def _uid(found: Object) -> str:
-    return str(found["metadata"]["uid"])
-
-
 def _place(found: Object) -> BridgeKey:
     metadata = found["metadata"]
     return BridgeKey(metadata["namespace"], metadata["name"])
 
 
-def _newer(metadata: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+def _is_newer(ours: str, theirs: str) -> bool:
     """Resource versions of one kind are numbers that grow, across deletion too."""
-    ours, theirs = str(metadata["resourceVersion"]), str(present["resourceVersion"])
     if ours.isdigit() and theirs.isdigit():
         return int(ours) > int(theirs)
     return ours != theirs
 
 
-def _lean(found: Object) -> Object:
-    """Without the bookkeeping of fields, which is half of a small object."""
+def _kept(found: Object) -> _Kept:
+    """The object without the bookkeeping of fields, and without kubectl's copy of itself."""
     metadata = {key: each for key, each in found["metadata"].items() if key != "managedFields"}
-    return {**found, "metadata": metadata}
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
+    text = json.dumps({**found, "metadata": metadata}, separators=(",", ":"))
+    phase = str((found.get("status") or {}).get("phase", ""))
+    return _Kept(metadata["uid"], str(metadata["resourceVersion"]), phase, text.encode())
+
+
+def _object(kept: _Kept) -> Object:
+    found: Object = json.loads(kept.text)
+    return found

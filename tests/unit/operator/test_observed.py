@@ -22,6 +22,7 @@ def bridge(version: int, *, uid: str = "u1", name: str = "payments") -> dict[str
             "uid": uid,
             "resourceVersion": str(version),
             "managedFields": [{"manager": "kubectl"}],
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "a": "ü"},
         },
         "spec": {},
     }
@@ -45,6 +46,7 @@ def test_a_view_holds_a_bridge_and_its_objects_without_the_bookkeeping_of_fields
     assert observed.put(Resource.POD, pod(2)) == KEY
     lean = bridge(1)
     del lean["metadata"]["managedFields"]
+    lean["metadata"]["annotations"] = {"a": "ü"}
     assert observed.view(KEY) == BridgeView(
         key=KEY, bridge=lean, pod=pod(2), claim=None, policy=None
     )
@@ -108,4 +110,6 @@ def test_the_newest_state_stays_in_whatever_order_states_come(order: list[int]) 
     observed = Observed()
     for version in order:
         observed.put(Resource.BRIDGE, bridge(version))
-    assert [each["metadata"]["resourceVersion"] for each in observed.bridges()] == ["7"]
+    view = observed.view(KEY)
+    assert view is not None
+    assert view.bridge["metadata"]["resourceVersion"] == "7"
