@@ -6,9 +6,9 @@ PYTHON ?= python3
 # The programs that tests need, of those in tests/clustertools/catalog.py.
 CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager
 # Most tests wait for processes: three at once take half the time on two cores.
-AT_ONCE ?= -n 3 --dist loadgroup
+AT_ONCE ?= -n 3
 
-.PHONY: help setup cluster-tools cluster-node cluster cluster-down demo test test-long lint format bench proto crds docs clean
+.PHONY: help setup cluster-tools cluster-node images cluster cluster-down demo test test-long lint format bench proto crds docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -35,6 +35,9 @@ cluster-tools: .venv/.synced ## Build the Kubernetes that tests use (6 minutes o
 
 cluster-node: cluster-tools ## Install and build what a real node needs besides, as root (minutes once; then nothing)
 	@$(PY) -m tests.cluster parts
+
+images: .venv/.synced ## Build the two images as the cluster tests use them, as root; prints their archives
+	@$(PY) -m scripts.images
 
 cluster: setup cluster-node ## A real one-node Kubernetes to play with, as root; it says how
 	@$(PY) -m tests.cluster up

@@ -6,22 +6,29 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.claude_home import install_claude, make_claude_env
 from tests.fakes.anthropic import FakeAnthropic
 
-SHARED = ("apiserver", "cluster")
-"""Folders whose tests share something that is slow to start: one worker runs them all."""
+
+class Scheduler(LoadScopeScheduling):
+    """Hands tests out one by one, but keeps together those that share what is slow to start.
+
+    All tests of the node run in one worker, and each file of those with an API server.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        if file.startswith("tests/cluster/"):
+            return "tests/cluster"
+        return file if file.startswith("tests/apiserver/") else nodeid
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a shared thing together where several workers run."""
-    tests = Path(__file__).parent
-    for item in items:
-        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
-        if folder in SHARED:
-            item.add_marker(pytest.mark.xdist_group(folder))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
+    """The scheduler of `pytest -n`."""
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
