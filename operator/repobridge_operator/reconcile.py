@@ -27,7 +27,7 @@ from repobridge_operator.observed import BridgeKey, BridgeView, Observed
 from repobridge_operator.plan import Making, Outlook
 from repobridge_operator.podevents import PodEvents
 from repobridge_operator.podstate import pod_is_finished, pod_is_going, pod_is_running
-from repobridge_operator.resizer import Resizer
+from repobridge_operator.resizer import Resized, Resizer
 from repobridge_operator.resources import naming
 from repobridge_operator.resources.amounts import memory_for
 from repobridge_operator.rivals import Rivals
@@ -125,11 +125,11 @@ class Reconciler:
             self._made_at[view.key] = self._now()
         # The answers to our own writes are remembered by now.
         after = self._observed.view(view.key) or view
-        resize_seconds = await self._resize(after, bridge, outlook)
+        resized = await self._resize(after, bridge, outlook)
         seen = await self._seen(after, bridge, verdict, outlook, carried)
-        wrote, look_at = await self._report(seen)
+        wrote, look_at = await self._report(replace(seen, not_resized=resized.refusal))
         looked = self._looked(_result(carried, wrote), carried.again_at, look_at)
-        pauses = (looked.again_seconds, resize_seconds, self._events_seconds(after))
+        pauses = (looked.again_seconds, resized.again_seconds, self._events_seconds(after))
         return replace(
             looked, again_seconds=min((s for s in pauses if s is not None), default=None)
         )
@@ -166,16 +166,16 @@ class Reconciler:
         carried = await self._carry_out.all(plan.actions, bridge)
         return replace(carried, again_at=plan.again_at)
 
-    async def _resize(self, view: BridgeView, bridge: RepoBridge, outlook: Outlook) -> float | None:
+    async def _resize(self, view: BridgeView, bridge: RepoBridge, outlook: Outlook) -> Resized:
         pod = self._living_pod(view)
         if pod is None or not pod_is_running(pod) or outlook.want is not Want.AWAKE:
-            return None
+            return Resized()
         activity = self._idle.report(view.key, pod["metadata"]["uid"]).activity
         if activity is None:
-            return None
+            return Resized()
         sessions = activity.live_sessions
         wanted = memory_for(bridge, settings=self._making.pod, sessions=sessions)
-        return (await self._resizer.tend(pod, wanted)).again_seconds
+        return await self._resizer.tend(pod, wanted)
 
     async def _seen(
         self,

@@ -76,6 +76,8 @@ class Seen:
     """What this pod's runner said last; None before it was asked."""
     silent: str = ""
     """Why the runner can't be asked, once that has lasted."""
+    not_resized: str = ""
+    """Why the API server did not let the pod's memory follow its sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,8 @@ def _update_pending(seen: Seen) -> Said:
         if resize.get("status") == "True":
             detail = str(resize.get("message") or resize.get("reason"))
             return _said(True, _cause(Reason.RESIZE_REFUSED, detail=detail))
+        if seen.not_resized:
+            return _said(True, _cause(Reason.RESIZE_REFUSED, detail=seen.not_resized))
     growth = _growth_failure(seen)
     return _said(True, growth) if growth else _UP_TO_DATE
 

@@ -338,6 +338,13 @@ def test_memory_that_the_node_does_not_give_is_told() -> None:
     assert "Node didn't have enough capacity: memory." in found.message
 
 
+def test_memory_that_the_api_server_does_not_let_change_is_told() -> None:
+    refused = "the server could not find the requested resource"
+    found = observe(_seen(AWAKE, pod=running(), not_resized=refused), now=NOW).update_pending
+    assert (found.holds, found.reason) == (True, Reason.RESIZE_REFUSED)
+    assert f"while it runs: {refused}." in found.message
+
+
 def test_the_address_is_told_as_soon_as_it_is_known_and_no_longer_than_the_pod_lives() -> None:
     known = waiting("ContainerCreating")
     known["status"]["podIP"] = "10.88.0.7"
