@@ -10,9 +10,10 @@ import asyncio
 import os
 import sys
 
+from scripts.debian import NotInstalled
 from scripts.images import Images, ImagesError, build_images
 from scripts.images.cache import Cache
-from tests.cluster import launch, packages, places
+from tests.cluster import launch, places
 from tests.cluster.handle import attach
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
     except (
         launch.NeedsRoot,
         launch.LaunchFailed,
-        packages.PackagesMissing,
+        NotInstalled,
         ImagesError,
         BuildFailed,
         places.ClusterRuns,

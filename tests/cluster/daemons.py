@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.packages import SEARCH_PATH
+from scripts.debian import SEARCH_PATH
 
 _STOPPING_SECONDS = 20.0
 

@@ -1,18 +1,14 @@
-"""What the node needs of Debian, and its installation where something is missing."""
+"""What the node needs of Debian, installed where it is missing."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SEARCH_PATH = os.pathsep.join(
-    ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-)
-"""Where the node's programs look for others: a person's PATH may lack the sbin directories."""
+from scripts import debian
+
 PACKAGE_OF = {
     "containerd": "containerd",
     "runc": "runc",
@@ -24,12 +20,7 @@ PACKAGE_OF = {
 }
 PLUGIN_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 PLUGIN_PACKAGE = "containernetworking-plugins"
-_POLICY = Path("/usr/sbin/policy-rc.d")
-_APT_SECONDS = 600
-
-
-class PackagesMissing(Exception):
-    """Programs that the node needs are not there, and can't be installed here."""
+_PLUGINS = ("bridge", "host-local", "portmap", "loopback")
 
 
 @dataclass(frozen=True)
@@ -45,74 +36,27 @@ class Programs:
 def ensure_programs(say: Callable[[str], None]) -> Programs:
     """Installs the packages of what is missing, and returns where things are; needs root."""
     if packages := missing_packages():
-        say(f"installing {' '.join(packages)} with apt-get")
-        _install(packages)
-    if packages := missing_packages():
-        raise PackagesMissing(
-            f"apt-get installed {' '.join(packages)}, but the programs are missing."
-        )
-    return Programs(
-        containerd=_program("containerd"), runc=_program("runc"), plugins=_plugin_directory()
-    )
+        say(f"installing {' '.join(packages)} with apt-get …")
+        debian.install(packages)
+    containerd, runc, plugins = _find("containerd"), _find("runc"), _find_plugins()
+    if containerd is None or runc is None or plugins is None or missing_packages():
+        raise debian.NotInstalled(f"After its installation {missing_packages()} is still missing.")
+    return Programs(containerd, runc, plugins)
 
 
 def missing_packages() -> list[str]:
     """The Debian packages whose programs this machine lacks."""
-    missing = [package for program, package in PACKAGE_OF.items() if not _find_program(program)]
+    missing = [package for program, package in PACKAGE_OF.items() if _find(program) is None]
     return missing if _find_plugins() else [*missing, PLUGIN_PACKAGE]
 
 
-def _find_program(name: str) -> str | None:
-    return shutil.which(name, path=SEARCH_PATH)
-
-
-def _program(name: str) -> Path:
-    found = _find_program(name)
-    assert found is not None
-    return Path(found)
+def _find(name: str) -> Path | None:
+    found = shutil.which(name, path=debian.SEARCH_PATH)
+    return None if found is None else Path(found)
 
 
 def _find_plugins() -> Path | None:
-    needed = ("bridge", "host-local", "portmap", "loopback")
     return next(
-        (path for path in PLUGIN_DIRECTORIES if all((path / name).exists() for name in needed)),
+        (path for path in PLUGIN_DIRECTORIES if all((path / name).exists() for name in _PLUGINS)),
         None,
     )
-
-
-def _plugin_directory() -> Path:
-    found = _find_plugins()
-    assert found is not None
-    return found
-
-
-def _install(packages: list[str]) -> None:
-    if _find_program("apt-get") is None:
-        raise PackagesMissing(
-            f"This machine has no apt-get: install {' '.join(packages)} (Debian's names) yourself."
-        )
-    # Without a policy of the machine's own, the package would start a containerd beside ours.
-    policy_is_ours = not _POLICY.exists()
-    if policy_is_ours:
-        _POLICY.write_text("#!/bin/sh\nexit 101\n")
-        _POLICY.chmod(0o755)
-    try:
-        _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", *packages)
-    finally:
-        if policy_is_ours:
-            _POLICY.unlink()
-
-
-def _apt_get(*arguments: str) -> None:
-    ended = subprocess.run(
-        ["apt-get", "--quiet", "--option=DPkg::Lock::Timeout=300", *arguments],
-        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_APT_SECONDS,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise PackagesMissing(f"apt-get {arguments[0]} failed: {ended.stderr.strip()}")

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 from repobridge.process import read_process
+from scripts.debian import SEARCH_PATH
 from tests.cluster.addresses import GATEWAY_ADDRESS, NODE_ADDRESS, NODE_PREFIX
-from tests.cluster.packages import SEARCH_PATH
 from tests.cluster.places import State, mounts_under
 
 

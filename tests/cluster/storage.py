@@ -19,8 +19,8 @@ from kubernetes import aio
 from kubernetes.aio.client.exceptions import ApiException
 
 from repobridge.quantities import whole
+from scripts.debian import SEARCH_PATH
 from tests.cluster.addresses import NODE_NAME
-from tests.cluster.packages import SEARCH_PATH
 
 PROVISIONER = "repobridge.dev/local"
 DEFAULT_CLASS = "local"

@@ -73,8 +73,14 @@ class Namespace:
         name = pod["metadata"]["name"]
         await self.until(f"jsonpath={_ENDED}", f"pod/{name}")
         log = await self.kubectl("logs", name)
-        assert (await self.get("pod", name))["status"]["phase"] == "Succeeded", log
+        assert (await self.ended(name))["exitCode"] == 0, log
         return log
+
+    async def ended(self, pod: str) -> dict[str, Any]:
+        """How the container of a pod ended."""
+        status = (await self.get("pod", pod))["status"]["containerStatuses"][0]
+        ended: dict[str, Any] = status["state"]["terminated"]
+        return ended
 
 
 @pytest.fixture
@@ -163,10 +169,9 @@ async def test_a_pod_that_takes_more_memory_than_its_limit_is_killed_for_it(
 ) -> None:
     await here.apply(make_pod("eater", "eat", "128", memory="32Mi"))
 
-    await here.until("jsonpath={.status.phase}=Failed", "pod/eater")
+    await here.until(f"jsonpath={_ENDED}", "pod/eater")
 
-    container = (await here.get("pod", "eater"))["status"]["containerStatuses"][0]
-    ended = container["state"]["terminated"]
+    ended = await here.ended("eater")
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
 
 
@@ -196,10 +201,11 @@ async def test_a_pod_goes_on_while_the_kubelet_is_gone(here: Namespace) -> None:
     before = (await here.get("pod", "lasting"))["status"]["containerStatuses"]
 
     await here.cluster.stop("kubelet", signal="SIGKILL")
-    await here.until("condition=Ready=Unknown", f"node/{NODE_NAME}")
-    assert _read(here.cluster.connect(address, 7000)) == "still there\n"
-
-    await here.cluster.start("kubelet")
+    try:
+        await here.until("condition=Ready=Unknown", f"node/{NODE_NAME}")
+        assert _read(here.cluster.connect(address, 7000)) == "still there\n"
+    finally:
+        await here.cluster.start("kubelet")
     await here.until("condition=Ready", f"node/{NODE_NAME}")
     await here.until("condition=Ready", "pod/lasting")
     assert (await here.get("pod", "lasting"))["status"]["containerStatuses"] == before

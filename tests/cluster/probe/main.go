@@ -135,9 +135,14 @@ func serve(address, text string) error {
 	return nil
 }
 
-// dial prints what the other side says until it closes.
+// dial prints what the other side says until it closes; a Service may refuse until it has its pod.
 func dial(address string) error {
+	deadline := time.Now().Add(20 * time.Second)
 	connection, err := net.DialTimeout("tcp", address, 10*time.Second)
+	for err != nil && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+		connection, err = net.DialTimeout("tcp", address, 10*time.Second)
+	}
 	if err != nil {
 		return err
 	}
