@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from repobridge_operator import rbac
 from scripts.crds.definition import FILE
 from tests.apiserver.access import User
 from tests.apiserver.conftest import MakeUser
@@ -392,6 +393,26 @@ async def test_an_object_of_our_name_that_is_anothers_is_never_touched(
         assert (await place.admin.get(place.pods))["items"] == []
         await place.admin.delete(f"{place.secrets}/{SECRET}")
         await place.pod()
+
+
+async def test_without_a_list_of_namespaces_all_are_served(
+    *,
+    place: Place,
+    admin: Rest,
+    make_limited_user: MakeUser,
+    install_crd: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    install_crd(FILE)
+    user = await make_limited_user("operator", rbac.own_rules(), cluster_rules=rbac.served_rules())
+    other = f"{place.namespace}-too"
+    await admin.create("/api/v1/namespaces", {"metadata": {"name": other}})
+    async with run_operator(user, tmp_path, namespace=place.namespace, namespaces=[]) as operator:
+        await operator.leads()
+        for each in (place, Place(admin, other)):
+            await each.make()
+            await each.until(in_phase("Asleep"))
+    await admin.delete(f"/api/v1/namespaces/{other}")
 
 
 async def test_it_ends_politely_when_asked_also_while_it_waits_for_the_lease(
