@@ -328,3 +328,24 @@ async def test_more_live_sessions_reserve_more_memory_in_place(
         )
         assert found is not None
         assert found["metadata"]["uid"] == uid
+
+
+async def test_a_cluster_that_does_not_resize_is_said_so_and_the_session_runs_all_the_same(
+    team: Team, user: User, api_proxy: ApiProxy, tmp_path: Path
+) -> None:
+    proxied = user.at(api_proxy.url)
+    missing = "the server could not find the requested resource"
+    api_proxy.refuse(404, method="PATCH", path="/resize", message=missing, times=1000)
+    async with run_operator(proxied, tmp_path, namespace=team.place.namespace) as operator:
+        await operator.leads()
+        bridge = await team.make(replicas=1)
+        async with team.runner(bridge) as runner:
+            await team.place.until(in_phase("Ready"))
+            await runner.turn("hello")
+            await runner.turn("hello too", conversation_id="thread")
+            told = await team.place.until(
+                lambda one: condition(one, "UpdatePending").get("reason") == "ResizeRefused"
+            )
+            assert missing in condition(told, "UpdatePending")["message"]
+            assert (await runner.turn("and again")).outcome is TurnOutcome.COMPLETED
+    assert sum(each.path.endswith("/resize") for each in api_proxy.seen) == 1
