@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repobridge_operator.resize import (
@@ -129,6 +129,7 @@ def test_the_patch_names_the_container_and_this_very_pod() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.floats(0.0, 400.0)), max_size=30))
 def test_any_coming_and_going_has_enough_at_once_and_writes_less_than_it_moves(
     moves: list[tuple[int, float]],
