@@ -23,6 +23,7 @@ from repobridge_runner.session.core import Core
 
 PAINTED_SECONDS = 0.3
 """By then the agent has painted what a key did."""
+_LAST_LOOK_SECONDS = 10.0
 _HANG_UP_SECONDS = 1.5
 """By then the agent has let go of the hook of a dialog that was answered with no."""
 _WATCH_SECONDS = 3.0
@@ -36,7 +37,7 @@ def typed(core: Core, keys: bytes) -> None:
         if keys.endswith(_INTERRUPTS):
             core.dismissed = frozenset(core.requests.waiting)
         else:
-            core.mailbox.do_in(PAINTED_SECONDS, lambda: _look_for_dialog(core))
+            _look_in(core, PAINTED_SECONDS)
     elif core.turn is not None and keys in _INTERRUPTS:
         core.mailbox.do_in(0.0, lambda: _interrupted(core))
     else:
@@ -54,8 +55,16 @@ async def box_is_empty(agent: ClaudeAgent) -> bool:
     return await asyncio.to_thread(prompt_is_empty, agent.recent_output(), agent.size)
 
 
-async def _look_for_dialog(core: Core) -> bool:
-    """A dialog that is gone was answered; the hook of a no ends soon, that of a yes does not."""
+def _look_in(core: Core, seconds: float) -> None:
+    core.mailbox.do_in(seconds, lambda: _look_for_dialog(core, after=seconds))
+
+
+async def _look_for_dialog(core: Core, *, after: float) -> bool:
+    """A dialog that is gone was answered; the hook of a no ends soon, that of a yes does not.
+
+    One that still stands may have been asked to move its cursor, or the agent is slow: it is looked
+    at again, twice as late each time.
+    """
     waiting = [
         pending
         for pending in core.requests.waiting.values()
@@ -63,7 +72,11 @@ async def _look_for_dialog(core: Core) -> bool:
         # A no must never look like a yes, however late the agent lets go of its hook.
         and pending.request_id not in core.dismissed
     ]
-    if not waiting or core.agent is None or not await box_is_empty(core.agent):
+    if not waiting or core.agent is None:
+        return False
+    if not await box_is_empty(core.agent):
+        if after < _LAST_LOOK_SECONDS:
+            _look_in(core, 2 * after)
         return False
     core.mailbox.do_in(_HANG_UP_SECONDS, lambda: _still_waiting(core, waiting))
     return True
