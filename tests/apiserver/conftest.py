@@ -110,5 +110,13 @@ def install_crd(apiserver: ApiServer) -> Callable[[Path], None]:
             assert time.monotonic() < deadline, f"{path} is not taken up"
             time.sleep(0.02)
         kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(path))
+        # What the server tells of itself follows a moment after what it serves.
+        group, plural = kubectl.run(
+            "get", "-f", str(path), "-o", "jsonpath={.spec.group} {.spec.names.plural}"
+        ).split()
+        resources = ("api-resources", f"--api-group={group}", "-o", "name")
+        while f"{plural}.{group}" not in kubectl.run(*resources):
+            assert time.monotonic() < deadline, f"{path} is not told of"
+            time.sleep(0.02)
 
     return install
