@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +72,21 @@ def _blob(layout: Path, digest: str) -> Path:
 
 
 class Container:
-    """One run of an image: read-only, without capabilities or network, the image's own user.
+    """One run of an image: read-only, without capabilities, the image's own user.
 
-    A process id namespace of its own makes the command its first process, as in a pod.
+    A process id namespace of its own makes the command its first process, as in a pod. It has no
+    network, unless it shares ours, for the servers of a test on loopback.
     """
 
-    def __init__(self, image: Unpacked, folder: Path, *, name: str) -> None:
+    def __init__(
+        self, image: Unpacked, folder: Path, *, name: str, shares_network: bool = False
+    ) -> None:
         self._image = image
         self._folder = folder
-        self._name = name
+        self._bundle = folder / name
+        # The kernel's control groups are named by it, on the whole machine.
+        self._name = f"{name}-{uuid.uuid4().hex[:8]}"
+        self._shares_network = shares_network
 
     def run(
         self,
@@ -114,6 +121,12 @@ class Container:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def first_process(self) -> int:
+        """The id of its first process, as we see it."""
+        words = (*self._runc(), "state", self._name)
+        done = subprocess.run(words, capture_output=True, check=True, timeout=_SECONDS)
+        return int(json.loads(done.stdout)["pid"])
+
     def signal(self, name: str) -> None:
         """Signals its first process."""
         subprocess.run((*self._runc(), "kill", self._name, name), check=True, timeout=_SECONDS)
@@ -132,13 +145,15 @@ class Container:
         environment: Mapping[str, str] | None,
         volumes: Mapping[str, int],
     ) -> tuple[str, ...]:
-        bundle = self._folder / self._name
+        bundle = self._bundle
         bundle.mkdir(parents=True, exist_ok=True)
         specification = _specification(self._image, words, environment or {})
         specification["mounts"] += [
             _volume(bundle / path.strip("/").replace("/", "-"), path, mode, self._image.group)
             for path, mode in volumes.items()
         ]
+        if not self._shares_network:
+            specification["linux"]["namespaces"].append({"type": "network"})
         (bundle / "config.json").write_text(json.dumps(specification))
         return (*self._runc(), "run", f"--bundle={bundle}", self._name)
 
@@ -172,9 +187,7 @@ def _specification(
                 "options": ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
             },
         ],
-        "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]
-        },
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]},
     }
 
 

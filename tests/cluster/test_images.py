@@ -6,15 +6,18 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from repobridge import __version__
 from repobridge.process import children
+from repobridge.session import codec
+from repobridge.session.events import TurnEnded, TurnOutcome
 from repobridge.session.v1 import session_pb2 as pb
 from scripts.images import Image, Images, build_images
 from scripts.images.cache import Cache
@@ -22,7 +25,11 @@ from scripts.images.contents import ROOT
 from tests.cluster import packages
 from tests.cluster.conftest import tell
 from tests.cluster.oci import VOLUMES, Container, Unpacked, unpack
+from tests.fakes.anthropic import FakeAnthropic, Text, bash
 from tests.relayed import relayed
+
+if TYPE_CHECKING:  # the stub file's own name for the asynchronous calls
+    from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
 
 pytestmark = pytest.mark.timeout(900)  # the first build on a machine makes a base image
 UID = "0b1f7c4e-9a3d-4c55-8f57-3f0f3c1f2a10"
@@ -53,8 +60,11 @@ def images() -> Images:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("images")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the images are unpacked; removed at once, as they are large."""
+    path = tmp_path_factory.mktemp("images")
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +247,58 @@ async def test_people_reach_a_running_runner_as_kubectl_exec_would(running: Cont
     assert (listed.runner.bridge_uid, listed.runner.version) == (UID, __version__)
 
 
+async def test_a_turn_of_the_real_cli_runs_on_a_read_only_root(
+    session_runner: Unpacked, tmp_path: Path, anthropic_api: FakeAnthropic
+) -> None:
+    anthropic_api.script(
+        bash("echo blue > ~/plum && mkdir -p notes && cp ~/plum notes/ && id -u"),
+        bash("grep -rn blu notes"),
+        Text("a blue plum"),
+    )
+    environment = {
+        "REPOBRIDGE_SETTINGS": json.dumps(
+            {**SETTINGS, "agent": {"allowed_tools": ["Bash"]}, "shutdown_grace_seconds": 2}
+        ),
+        "REPOBRIDGE_AGENT_ENV_ANTHROPIC_API_KEY": anthropic_api.key,
+        "REPOBRIDGE_AGENT_ENV_ANTHROPIC_BASE_URL": anthropic_api.base_url,
+    }
+    container = Container(session_runner, tmp_path, name="turn", shares_network=True)
+    log = tmp_path / "runner.log"
+    process = container.start(environment=environment, log=log)
+    try:
+        await _serving(process, log)
+        async with relayed(container.exec_words("repobridge-runner", "relay")) as stub:
+            ended = await _turn(stub, "which plum?")
+    except TimeoutError:
+        raise AssertionError(f"the turn did not end: {log.read_text()}") from None
+    finally:
+        container.remove()
+        await asyncio.to_thread(process.wait, _PATIENCE_SECONDS)
+    assert ended.outcome is TurnOutcome.COMPLETED
+    [ran, found] = [result.text for each in anthropic_api.requests for result in each.tool_results]
+    assert (ran, found) == ("65532", "notes/plum:1:blue")
+    volume = tmp_path / "turn" / "workspace"
+    assert (volume / "home" / "plum").read_text() == "blue\n"
+    assert anthropic_api.key not in log.read_text()
+
+
+async def _turn(stub: SessionServiceAsyncStub, text: str) -> TurnEnded:
+    """Submits a message and waits for the end of its turn."""
+    submitted = pb.SubmitRequest(
+        conversation_id="main",
+        message_id="m1",
+        text=text,
+        author=pb.Actor(id="uid:1", display_name="Ann", source="terminal"),
+    )
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        await stub.Submit(submitted, wait_for_ready=True)
+        async for message in stub.Subscribe(pb.SubscribeRequest()):
+            event = codec.event_from_pb(message)
+            if event is not None and isinstance(event.body, TurnEnded):
+                return event.body
+    raise AssertionError("the runner ended the stream")
+
+
 async def test_the_agent_is_kept_out_of_the_runners_own_state(running: Container) -> None:
     program = (
         "from pathlib import Path; from repobridge_runner.confinement import closed_to_agents;"
@@ -248,8 +310,7 @@ async def test_the_agent_is_kept_out_of_the_runners_own_state(running: Container
 async def test_as_the_first_process_it_reaps_what_others_orphan(
     running: Container, tmp_path: Path
 ) -> None:
-    state = json.loads((tmp_path / "runc" / "test" / "state.json").read_text())
-    first = state["init_process_pid"]
+    first = running.first_process()
     own = {child.pid for child in children(first)}
     running.execute("sh", "-c", "sleep 0.5 & exec true")
     # The orphan is its child from now on: alive, then dead, then gone.
