@@ -166,7 +166,11 @@ async def test_a_broken_stream_falls_back_to_a_document(
     anthropic_api.script(fault, Text("whole"))
     printed = await ask("hello")
     assert (printed.code, printed.result["result"]) == (0, "whole")
-    assert shapes(anthropic_api) == ["stream", "document"]
+    first, second = shapes(anthropic_api)
+    # A reset throws away what the CLI has not read yet: if that is all, it asks for a stream again.
+    may_have_read_nothing = isinstance(fault, Reset) and not fault.graceful
+    assert first == "stream"
+    assert second in ({"document", "stream"} if may_have_read_nothing else {"document"})
 
 
 async def test_a_stream_can_be_held_while_the_cli_waits(
