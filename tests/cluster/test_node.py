@@ -32,6 +32,8 @@ except urllib.error.HTTPError as refusal:
     print(refusal.code, re.search('User "(.*?)"', json.load(refusal)["message"])[1])
 """
 
+_builds_images = pytest.mark.timeout(900)
+"""A first build takes minutes where `make test` has not made it before."""
 _ENDED = "{.status.containerStatuses[0].state.terminated.reason}"
 
 
@@ -230,6 +232,7 @@ async def test_the_images_of_an_archive_are_there_under_their_names(
     await here.run(make_pod("loaded", "hold", image="localhost/another:2"))
 
 
+@_builds_images
 async def test_a_pod_is_known_to_the_api_server_by_its_account(
     here: Namespace, product_images: Images
 ) -> None:
@@ -247,6 +250,7 @@ async def test_a_pod_is_known_to_the_api_server_by_its_account(
     assert (await here.finish(pod)) == f"403 system:serviceaccount:{here.name}:default\n"
 
 
+@_builds_images
 async def test_the_projects_own_images_run_as_restricted_pods(
     here: Namespace, product_images: Images
 ) -> None:
