@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repobridge_operator.deaths import Replacement, replacement_of
@@ -56,6 +56,7 @@ def test_an_annotation_that_is_no_number_counts_for_nothing(text: str) -> None:
     assert replacement_of(one, template_changed=False).deaths == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**30))
 def test_the_wait_never_grows_beyond_five_minutes(before: int) -> None:
     assert 0 <= _after(before).wait_seconds <= 300

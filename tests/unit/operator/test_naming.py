@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repobridge_operator.resources import naming
@@ -40,6 +40,7 @@ def test_a_name_that_does_not_fit_carries_a_digest(bridge: str, pod: str, label:
     assert (naming.pod_name(bridge), naming.bridge_label(bridge)) == (pod, label)
 
 
+@settings(deadline=None)
 @given(_NAMES)
 def test_every_name_is_a_dns_label_and_every_label_fits(bridge: str) -> None:
     for make in _MADE:
@@ -48,6 +49,7 @@ def test_every_name_is_a_dns_label_and_every_label_fits(bridge: str) -> None:
         assert _LABEL_VALUE.fullmatch(value), value
 
 
+@settings(deadline=None)
 @given(st.lists(_NAMES, unique=True, min_size=2, max_size=6))
 def test_two_bridges_never_share_a_name(bridges: list[str]) -> None:
     bridges += [naming.pod_name(each)[3:-2] for each in bridges]  # the simplified ones, too

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repobridge_operator.resources import naming
@@ -221,6 +221,7 @@ def _shuffled(value: Any, order: random.Random) -> Any:
     return value
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32).map(random.Random))
 def test_the_hash_does_not_depend_on_the_order_of_keys(order: random.Random) -> None:
     pod = _pod(FULL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repobridge.claims import ACCEPTED, Verdict
@@ -125,6 +125,7 @@ _FACTS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(_SPECS, _FACTS, st.integers(0, 7200).map(lambda seconds: NOON + timedelta(seconds=seconds)))
 def test_the_same_facts_are_written_once(
     spec: dict[str, Any], facts: dict[str, Any], now: datetime
