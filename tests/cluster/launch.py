@@ -108,12 +108,13 @@ def launch(
 
 def end(place: Place) -> bool:
     """Ends the cluster of that name, and returns once all of it is gone; False if there is none."""
-    state = place.read_state() if place.directory.exists() else None
-    was_alive = state is not None and state.is_alive
-    if state is not None and was_alive:
-        os.kill(state.pid, signal.SIGTERM)
+    was_alive = False
     deadline = time.monotonic() + _ENDING_SECONDS
     while True:
+        # Each time anew: one that just starts has not said yet who it is.
+        if (state := place.read_state()) is not None and state.is_alive:
+            was_alive = True
+            os.kill(state.pid, signal.SIGTERM)
         try:
             with places.swept(place):
                 place.lock.unlink()
@@ -169,7 +170,7 @@ def _words(place: Place) -> str:
 def _stop(process: subprocess.Popen[bytes], place: Place) -> None:
     if process.stdin is not None:
         process.stdin.close()
-    elif place.directory.exists() and (state := place.read_state()) is not None:
+    elif (state := place.read_state()) is not None and state.is_alive:
         os.kill(state.pid, signal.SIGTERM)
     else:
         process.kill()

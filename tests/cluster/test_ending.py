@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,6 +94,21 @@ def _launch(
 ) -> tuple[Cluster, subprocess.Popen[bytes]]:
     process = launch.launch(place, parts, periods=Periods(), is_tied=is_tied, say=tell)
     return attach(place, parts.tools["kubectl"]), process
+
+
+def test_a_cluster_is_ended_also_while_it_starts(place: Place, cluster_parts: Parts) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", _OWNER, place.root, place.name], cwd=PROJECT)
+    with owner:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not place.directory.exists():  # from then on it holds the lock
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+        launch.end(place)
+
+        assert owner.wait(PATIENCE_SECONDS) == 1
+    assert not place.directory.exists()
+    assert cgroups.groups(place.name) == []
 
 
 async def test_a_cluster_that_is_ended_leaves_nothing(place: Place, cluster_parts: Parts) -> None:
