@@ -4,11 +4,11 @@ PY := .venv/bin/python
 CACHE := $(or $(REPOBRIDGE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/repobridge)
 PYTHON ?= python3
 # The programs that tests need, of those in tests/clustertools/catalog.py.
-CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager
+CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager helm
 # Most tests wait for processes: three at once take half the time on two cores.
 AT_ONCE ?= -n 3
 
-.PHONY: help setup cluster-tools cluster-node images cluster cluster-down demo test test-long lint format bench proto crds docs clean
+.PHONY: help setup cluster-tools cluster-node images cluster cluster-down demo test test-long lint format bench proto crds manifests docs clean
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -70,6 +70,9 @@ proto: .venv/.synced ## Generate the stubs of the .proto files
 
 crds: .venv/.synced ## Write the CustomResourceDefinition from the models of the API
 	@$(PY) -m scripts.crds
+
+manifests: crds ## Write the chart's copies of what is decided elsewhere, and manifests/ from the chart
+	@helm=$$($(PY) -m tests.clustertools helm | cut -f2) && $(PY) -m scripts.charts "$$helm"
 
 docs: .venv/.synced ## Write the generated parts of docs/
 	@$(PY) -m scripts.docs

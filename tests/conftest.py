@@ -28,7 +28,7 @@ def _group_of(test: str) -> str:
     file, _, _ = test.partition("::")
     if file.startswith("tests/cluster/"):
         return "tests/cluster"
-    return file if file.startswith("tests/apiserver/") else test
+    return file if file.startswith(("tests/apiserver/", "tests/chart/")) else test
 
 
 @pytest.fixture(scope="session")
