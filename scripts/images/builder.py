@@ -13,7 +13,7 @@ from scripts.images.failure import ImagesError
 
 _LAST_LINES = 20
 _MOST_IMAGES = 250
-"""Layers of former builds beyond it are removed: some thirty builds' worth."""
+"""Beyond it, the layers of former builds are removed: some ten builds' worth."""
 
 
 @dataclass(frozen=True)
