@@ -73,6 +73,12 @@ class Helm:
         where = f"--namespace={namespace}"
         return self.run(verb, name, str(CHART), where, values=with_images(values or {}))
 
+    def install_over(self, values: Values, *, namespace: str) -> str:
+        """Installs, and takes over what is there already without a release."""
+        where = f"--namespace={namespace}"
+        command = ("install", RELEASE, str(CHART), where, "--take-ownership", "--force-conflicts")
+        return self.run(*command, values=with_images(values))
+
     def uninstall(self, *, namespace: str, name: str = RELEASE) -> str:
         """Removes a release."""
         return self.run("uninstall", name, f"--namespace={namespace}")

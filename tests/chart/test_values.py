@@ -88,7 +88,7 @@ REFUSED: list[tuple[Values, str]] = [
     ({"namespaces": "payments"}, "at '/namespaces': got string, want array"),
     ({"namespaces": ["Payments"]}, "at '/namespaces/0': 'Payments' does not match pattern"),
     ({"namespaces": ["a", "a"]}, "at '/namespaces': items at 0 and 1 are equal"),
-    ({"images": {"registry": "https://registry.example"}}, "at '/images/registry': "),
+    ({"images": {"registry": "https://images.example"}}, "at '/images/registry': "),
     ({"images": {"registry": "registry.example/image:1"}}, "at '/images/registry': "),
     (
         {"images": {"sessionRunner": {"digest": "sha256:beef"}}},

@@ -17,6 +17,7 @@ from tests.cluster.handle import Cluster, attach
 from tests.cluster.launch import Parts
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
+from tests.cluster.product import Product, installed
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,13 @@ def product_images(cluster: Cluster) -> Images:
     images = build_images(Cache.from_environment(os.environ), environment=os.environ, say=tell)
     asyncio.run(cluster.load(*(image.archive for image in images)))
     return images
+
+
+@pytest.fixture(scope="session")
+def product(cluster: Cluster, product_images: Images) -> Iterator[Product]:
+    """RepoBridge, installed with the chart; it serves a namespace of its own."""
+    with installed(cluster, product_images) as product:
+        yield product
 
 
 @pytest.fixture
