@@ -18,7 +18,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from repobridge.errors import RepoBridgeError
-from repobridge.lease import Lease
+from repobridge.lease import Lease, LeaseLost
 from repobridge.lease_record import Timing
 from repobridge.process import make_process_private
 from repobridge.telemetry import Logger, configure
@@ -122,6 +122,8 @@ async def _serve(
             identity=identity,
         )
         await engine.run(stopping)
+    except* LeaseLost:
+        _exit_lost()
     finally:
         watching.cancel()
         metrics.leads(False)
@@ -145,6 +147,10 @@ async def _first(entering: Awaitable[object], stopping: asyncio.Event) -> bool:
 async def _exit_when_lost(lease: Lease) -> None:
     """Ends the process at once: another may act from now on, and nothing here is worth saving."""
     await lease.lost.wait()
+    _exit_lost()
+
+
+def _exit_lost() -> NoReturn:
     _log.error("another operator may lead by now, so this one exits")
     logging.shutdown()
     os._exit(_LOST_EXIT)

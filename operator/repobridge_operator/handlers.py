@@ -30,6 +30,7 @@ SELECTOR = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
 _AGAIN_SECONDS = 1.0
 _LONGEST_AGAIN_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
+_END_SECONDS = 3.0
 
 _log = Logger("repobridge.operator")
 
@@ -74,7 +75,7 @@ async def _run_in_thread(
     told: Told,
     loop: asyncio.AbstractEventLoop,
 ) -> str:
-    """Runs kopf until it ends by itself; how it did. Cancelled, it waits for the thread's end."""
+    """Runs kopf until it ends by itself; how it did. Cancelled, it gives it a moment to end."""
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
     ended: Future[str] = Future()
 
@@ -101,7 +102,8 @@ async def _run_in_thread(
     except asyncio.CancelledError:
         if not waiting.done():
             watches.call_soon_threadsafe(stop.set)
-            await waiting
+            # It only reads, and its thread is a daemon: nobody needs to wait for long.
+            await asyncio.wait([waiting], timeout=_END_SECONDS)
         raise
 
 
@@ -165,6 +167,8 @@ def _settings(watching: Watching) -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.process.ultimate_exiting_timeout = None
+    # A worker holds its object for as long as it idles: thousands of them at the start.
+    settings.queueing.idle_timeout = 0.05
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 10.0
     settings.networking.error_backoffs = _Backoffs()
@@ -172,7 +176,7 @@ def _settings(watching: Watching) -> kopf.OperatorSettings:
     settings.watching.server_timeout = watching.watch_seconds
     settings.watching.client_timeout = watching.watch_seconds + 30.0
     settings.watching.inactivity_timeout = watching.silence_seconds
-    settings.watching.chunk_size = 250
+    settings.watching.chunk_size = 100
     for resource in WATCHED:
         if resource is not Resource.BRIDGE:
             group, version, plural, _ = resource.value
