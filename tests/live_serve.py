@@ -283,10 +283,15 @@ async def saying(process: asyncio.subprocess.Process, text: str) -> None:
             said += part
 
 
-async def finished(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Ran:
+async def finished(
+    process: asyncio.subprocess.Process,
+    stdin: bytes | None = None,
+    *,
+    seconds: float = WAIT_SECONDS,
+) -> Ran:
     """Waits for a command's end."""
     talking = asyncio.create_task(process.communicate(stdin))
-    done, _ = await asyncio.wait({talking}, timeout=WAIT_SECONDS)
+    done, _ = await asyncio.wait({talking}, timeout=seconds)
     if not done:
         process.kill()
     out, err = await talking

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import random
+import socket
 import string
 import time
 from collections.abc import Callable, Mapping
@@ -58,13 +59,16 @@ class FakeAnthropic(Record):
         new_chunker: NewChunker = Whole,
         has_model: Callable[[str], bool] = lambda model: True,
         clock: Callable[[], float] = time.monotonic,
+        listener: socket.socket | None = None,
     ) -> None:
         super().__init__()
         self.key = key
         self.new_chunker = new_chunker
         self.has_model = has_model
         self._script = Script(handler)
+        self._address = "127.0.0.1"
         self._port = port
+        self._listener = listener
         self._clock = clock
         self._ids = random.Random(seed)
         self._numbers = itertools.count(1)
@@ -73,7 +77,7 @@ class FakeAnthropic(Record):
     @property
     def base_url(self) -> str:
         """What ANTHROPIC_BASE_URL has to be."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     def script(self, *replies: Reply | Handler) -> None:
         """Queue replies for the next requests, in order; a callable becomes the handler instead."""
@@ -103,9 +107,11 @@ class FakeAnthropic(Record):
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        if self._listener is not None:  # in a network that a test made
+            await web.SockSite(self._runner, self._listener).start()
+        else:
+            await web.TCPSite(self._runner, self._address, self._port).start()
+        self._address, self._port = self._runner.addresses[0][:2]
         return self
 
     async def __aexit__(

@@ -1,0 +1,136 @@
+"""Bridges on a real node, from `kubectl apply` to the real CLI's answer and back to zero."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.images import Images
+from tests.cluster.handle import Cluster
+from tests.cluster.people import PATIENCE_SECONDS, Person, served_model
+from tests.cluster.product import SYSTEM, Product, installed
+from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.live_serve import finished
+
+pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
+AGENT = {"credentialsSecretRef": {"name": "anthropic"}}
+WORKSPACE = {"size": "1Gi"}
+
+
+@pytest.fixture(scope="module")
+def product(cluster: Cluster, product_images: Images) -> Iterator[Product]:
+    with installed(cluster, product_images) as release:
+        yield release
+
+
+@pytest.fixture
+async def model(cluster: Cluster) -> AsyncIterator[FakeAnthropic]:
+    async with served_model(cluster) as api:
+        yield api
+
+
+@pytest.fixture
+async def person(product: Product, model: FakeAnthropic, tmp_path: Path) -> AsyncIterator[Person]:
+    somebody = Person(product, tmp_path)
+    await somebody.give_key("anthropic", model)
+    yield somebody
+    await somebody.kubectl("delete", "repobridges", "--all", "--timeout=60s")
+
+
+def said(model: FakeAnthropic) -> list[str]:
+    """The last lines of the prompts in the newest request."""
+    return [prompt.splitlines()[-1] for prompt in model.requests[-1].prompts]
+
+
+async def test_from_apply_to_an_answer_to_zero_and_back_with_its_memory(
+    person: Person, model: FakeAnthropic
+) -> None:
+    await person.product.apply(
+        "payments", agent=AGENT, workspace=WORKSPACE, scaling={"idleTimeout": "5s"}
+    )
+    model.script(Text("noted"))
+    first = await person.bridge("chat", "payments", "-m", "my number is 17")
+    assert (first.code, first.out) == (0, "noted\n"), first.err
+    assert "payments is awake." in first.err
+    shown = await person.kubectl("get", "rb", "payments")
+    assert shown.split()[:4] == ["NAME", "PHASE", "READY", "SESSIONS"]
+    # Nobody asks anything: it goes to sleep by itself, and its pod goes.
+    await person.product.until("payments", "Asleep")
+    await person.until_gone("pod/rb-payments-0")
+    again = await person.bridge("chat", "payments", "-m", "what was it?")
+    assert again.code == 0, again.err
+    assert said(model) == ["my number is 17", "what was it?"]
+
+
+async def test_a_pod_that_is_deleted_in_mid_turn_is_replaced_and_the_turn_accounted_for(
+    person: Person, model: FakeAnthropic
+) -> None:
+    gate = Gate()
+    model.when("count", Text(["one ", gate, "two"]))
+    await person.product.apply("deleted", agent=AGENT, workspace=WORKSPACE)
+    asking = await person.start("chat", "deleted", "-m", "count the birds")
+    await gate.reached(timeout=PATIENCE_SECONDS)
+    await person.kubectl("delete", "pod", "rb-deleted-0", "--wait=false")
+    await gate.open()
+    ran = await finished(asking, seconds=PATIENCE_SECONDS)
+    # It goes on, or it is told to be lost; never is it silently dropped.
+    assert (ran.code, ran.out) == (0, "one two\n") or (ran.code, "lost:" in ran.err) == (
+        1,
+        True,
+    ), ran
+    after = await person.bridge("chat", "deleted", "-m", "and then?")
+    assert after.code == 0, after.err
+
+
+async def test_an_operator_that_is_killed_or_gone_cuts_no_session(person: Person) -> None:
+    cluster = person.product.cluster
+    operator = (f"--namespace={SYSTEM}", "scale", "deployment/repobridge-operator")
+    await person.product.apply("steady", agent=AGENT, workspace=WORKSPACE)
+    assert (await person.bridge("chat", "steady", "-m", "one")).code == 0
+    uid = (await person.get("pod", "rb-steady-0"))["metadata"]["uid"]
+    killed = ("delete", "pods", "--all", "--grace-period=0", "--force")
+    await cluster.kubectl(f"--namespace={SYSTEM}", *killed)
+    assert (await person.bridge("chat", "steady", "-m", "two")).code == 0
+    await cluster.kubectl(*operator, "--replicas=0")
+    try:
+        assert (await person.bridge("chat", "steady", "-m", "three")).code == 0
+        assert (await person.get("pod", "rb-steady-0"))["metadata"]["uid"] == uid
+        # Nor does a deletion need the operator: the garbage collector takes all but the volume.
+        await person.kubectl("delete", "rb", "steady", "--timeout=60s")
+        await person.until_gone("pod/rb-steady-0")
+        claims = [each["metadata"]["name"] for each in (await person.get("pvc"))["items"]]
+        assert "rb-steady-workspace-0" in claims
+    finally:
+        await cluster.kubectl(*operator, "--replicas=1")
+
+
+async def test_a_wish_for_sleep_waits_for_the_turn_and_the_next_message_is_answered(
+    person: Person, model: FakeAnthropic
+) -> None:
+    gate = Gate()
+    model.when("count", Text(["one ", gate, "two"]))
+    await person.product.apply("tired", agent=AGENT, workspace=WORKSPACE)
+    asking = await person.start("chat", "tired", "-m", "count the birds")
+    await gate.reached(timeout=PATIENCE_SECONDS)
+    assert (await person.bridge("sleep", "tired")).code == 0
+    await person.product.until("tired", "Draining")
+    await gate.open()
+    ran = await finished(asking, seconds=PATIENCE_SECONDS)
+    assert (ran.code, ran.out) == (0, "one two\n"), ran.err
+    after = await person.bridge("chat", "tired", "-m", "are you there?")
+    assert after.code == 0, after.err
+
+
+async def test_a_missing_secret_is_named_and_mended_without_a_restart(
+    person: Person, model: FakeAnthropic
+) -> None:
+    later = {"credentialsSecretRef": {"name": "later"}}
+    await person.product.apply("keyless", agent=later, workspace=WORKSPACE)
+    failed = await person.bridge("wake", "keyless")
+    assert failed.code == 1
+    assert "SecretMissing" in failed.err
+    await person.give_key("later", model)
+    answered = await person.bridge("chat", "keyless", "-m", "hello")
+    assert answered.code == 0, answered.err
