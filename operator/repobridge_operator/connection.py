@@ -40,7 +40,7 @@ async def connection(kubeconfig: Path | None, context: str) -> Configuration:
     except (ConfigException, OSError, ValueError) as error:
         where = str(kubeconfig) if kubeconfig else "the service account of a pod"
         raise ConnectionRefused(
-            f"The API server can't be reached by {where}: {error}. Outside of a cluster, name a"
-            " kubeconfig."
+            f"The API server can't be reached by {where}: {str(error).rstrip('.')}. Outside of a"
+            " cluster, name a kubeconfig."
         ) from error
     return configuration
