@@ -220,3 +220,20 @@ async def test_an_operator_waits_for_an_api_server_that_is_not_there_yet(
     async with run_operator(user.at(api_proxy.url), tmp_path, namespace=place.namespace):
         await place.until(in_phase("Asleep"))
         assert all(fault.used.is_set() for fault in faults)
+
+
+async def test_watches_that_end_with_an_error_nobody_foresaw_are_begun_again(
+    place: Place, user: User, api_proxy: ApiProxy, tmp_path: Path
+) -> None:
+    async with run_operator(
+        user.at(api_proxy.url), tmp_path, namespace=place.namespace
+    ) as operator:
+        await operator.leads()
+        await place.make()
+        await place.until(in_phase("Asleep"))
+        fault = api_proxy.refuse(422, method="GET", path="/repobridges$")
+        assert api_proxy.cut_watches(path="/repobridges") > 0
+        await fault.used.wait()
+        await operator.logged("the watches ended, they are begun again")
+        await place.make("two")
+        await place.until(in_phase("Asleep"), "two")
