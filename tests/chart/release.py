@@ -34,13 +34,14 @@ class Release:
     namespace: str
     _is_there: bool = field(default=False)
 
-    async def install(self, values: Values | None = None) -> None:
-        """Installs the chart, and waits until bridges can be made."""
-        self.helm.release("install", values, namespace=self.namespace)
+    async def install(self, values: Values | None = None) -> str:
+        """Installs the chart, and waits until bridges can be made; returns what helm said."""
+        said = self.helm.release("install", values, namespace=self.namespace)
         self._is_there = True
         name = f"crd/{definition()['metadata']['name']}"
         await self.kubectl("wait", "--for=jsonpath={.status.conditions}", name, "--timeout=30s")
         await self.kubectl("wait", "--for=condition=Established", name, "--timeout=30s")
+        return said
 
     def upgrade(self, values: Values | None = None) -> None:
         """Installs it again with other values."""

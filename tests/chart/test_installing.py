@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -124,6 +126,22 @@ async def test_bridges_outlive_their_release(release: Release, admin: Rest) -> N
 
     await release.install()
     assert await admin.get(bridge) == made
+
+
+async def test_what_helm_says_at_the_end_is_a_way_to_a_first_bridge(
+    release: Release, admin: Rest, kubectl: Kubectl, other: str
+) -> None:
+    said = await release.install({"namespaces": [other]})
+    assert f"runs in {release.namespace}, and serves {other}." in said
+    secret = re.search(r"kubectl (-n \S+ create secret .*)", said)
+    bridge = re.search(r"kubectl (-n \S+ apply -f -) <<EOF\n(.*?)\n *EOF", said, re.S)
+    assert secret
+    assert bridge
+    await kubectl(*secret[1].split())
+    await kubectl(*bridge[1].split(), input=textwrap.dedent(bridge[2]))
+    made = await admin.get(f"{bridges(other)}/payments")
+    named = made["spec"]["agent"]["credentialsSecretRef"]["name"]
+    assert (await admin.get(f"/api/v1/namespaces/{other}/secrets/{named}"))["data"]
 
 
 async def until_phase(admin: Rest, namespace: str, *phases: str) -> Object:

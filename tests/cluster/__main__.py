@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from scripts.debian import NotInstalled
 from scripts.images import Images, ImagesError, build_images
@@ -19,14 +20,17 @@ from tests.cluster.periods import Periods
 from tests.cluster.places import Place
 from tests.cluster.probe_image import PROBE_IMAGE
 from tests.clustertools.build import BuildFailed
+from tests.clustertools.cache import ToolMissing, find_tool
 
 _TRY = """
   export KUBECONFIG={kubeconfig}
-  export PATH={tools}:$PATH
+  export PATH={tools}:{helm}:{commands}:$PATH
 
 Try: kubectl get nodes; kubectl get storageclasses
      kubectl run hello --image={image} --restart=Never -- say hello; kubectl logs hello
-It has the images {control_plane} and {session_runner}, of the code as it is.
+It has the images {control_plane} and {session_runner}, of the code as it is:
+     helm install repobridge charts/repobridge -n repobridge-system --create-namespace \\
+       --set images.registry={registry},images.tag={tag}
 Its daemons' logs: {logs}
 It stays until: make cluster-down
 """
@@ -53,6 +57,7 @@ def main(arguments: list[str]) -> int:
         NotInstalled,
         ImagesError,
         BuildFailed,
+        ToolMissing,
         places.ClusterRuns,
         places.ClusterLeft,
     ) as failure:
@@ -83,10 +88,15 @@ def _up(place: Place) -> int:
         asyncio.run(cluster.load(*(image.archive for image in images)))
     except places.ClusterRuns as held:
         _tell(f"{held} Use it with what follows, or end it with: make cluster-down")
+    registry, _, tagged = images.control_plane.name.rpartition("/")
     sys.stdout.write(
         _TRY.format(
             kubeconfig=place.kubeconfig,
             tools=parts.tools["kubectl"].parent,
+            helm=find_tool("helm").parent,
+            commands=Path(sys.executable).parent,
+            registry=registry,
+            tag=tagged.partition(":")[2],
             image=PROBE_IMAGE,
             control_plane=images.control_plane.name,
             session_runner=images.session_runner.name,

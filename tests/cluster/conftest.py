@@ -47,9 +47,9 @@ def product_images(cluster: Cluster) -> Images:
     return images
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def product(cluster: Cluster, product_images: Images) -> Iterator[Product]:
-    """RepoBridge, installed with the chart; it serves a namespace of its own."""
+    """RepoBridge, installed anew with the chart for each file; it serves a namespace of its own."""
     with installed(cluster, product_images) as product:
         yield product
 
