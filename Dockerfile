@@ -39,22 +39,33 @@ RUN /tools/bin/pip wheel --quiet --no-deps --no-build-isolation --no-index --whe
 FROM builder AS locked
 COPY pyproject.toml uv.lock ./
 
+# The packages of others and our own are layers apart: most upgrades then bring the small one only.
 FROM locked AS control-plane-packages
 RUN --mount=type=secret,id=machine \
     set -eu; [ ! -f /run/secrets/machine ] || . /run/secrets/machine; \
     /tools/bin/uv sync --quiet --frozen --no-default-groups --no-install-project \
-      --extra operator --extra gateway
-COPY --from=wheel /wheel /wheel
-RUN set -eu; /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl; \
+      --extra operator --extra gateway; \
     rm /opt/repobridge/.lock
+
+FROM control-plane-packages AS control-plane-own
+COPY --from=wheel /wheel /wheel
+RUN set -eu; \
+    /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge --prefix /own \
+      /wheel/*.whl; \
+    rm /own/.lock
 
 FROM locked AS session-runner-packages
 RUN --mount=type=secret,id=machine \
     set -eu; [ ! -f /run/secrets/machine ] || . /run/secrets/machine; \
-    /tools/bin/uv sync --quiet --frozen --no-default-groups --no-install-project --extra runner
-COPY --from=wheel /wheel /wheel
-RUN set -eu; /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge /wheel/*.whl; \
+    /tools/bin/uv sync --quiet --frozen --no-default-groups --no-install-project --extra runner; \
     rm /opt/repobridge/.lock
+
+FROM session-runner-packages AS session-runner-own
+COPY --from=wheel /wheel /wheel
+RUN set -eu; \
+    /tools/bin/uv pip install --quiet --offline --no-deps --python /opt/repobridge --prefix /own \
+      /wheel/*.whl; \
+    rm /own/.lock
 
 # The CLI is a native program: npm brings it, as its lock says, and stays here.
 FROM builder AS claude
@@ -92,6 +103,7 @@ WORKDIR /
 
 FROM runtime AS control-plane
 COPY --from=control-plane-packages /opt/repobridge /opt/repobridge
+COPY --from=control-plane-own /own /opt/repobridge
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["repobridge-operator"]
@@ -112,6 +124,7 @@ RUN --mount=type=secret,id=machine \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=claude /claude /usr/local
 COPY --from=session-runner-packages /opt/repobridge /opt/repobridge
+COPY --from=session-runner-own /own /opt/repobridge
 ENV SHELL=/bin/bash \
     HOME=/workspace/home
 USER 65532:65532

@@ -12,8 +12,8 @@ from pathlib import Path
 from scripts.images.failure import ImagesError
 
 _LAST_LINES = 20
-_MOST_IMAGES = 250
-"""Beyond it, the layers of former builds are removed: some ten builds' worth."""
+_MOST_IMAGES = 200
+"""Beyond it, the layers of former builds are removed: some eight builds' worth."""
 
 
 @dataclass(frozen=True)
