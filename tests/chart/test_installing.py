@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from repobridge import crd
+from repobridge_cli import kubectl_bridge
 from tests.apiserver.harness import ApiServer
 from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.operators import Operator
@@ -135,8 +137,11 @@ async def test_what_helm_says_at_the_end_is_a_way_to_a_first_bridge(
     assert f"runs in {release.namespace}, and serves {other}." in said
     secret = re.search(r"kubectl (-n \S+ create secret .*)", said)
     bridge = re.search(r"kubectl (-n \S+ apply -f -) <<EOF\n(.*?)\n *EOF", said, re.S)
+    talk = re.search(r"kubectl bridge (chat .*)", said)
     assert secret
     assert bridge
+    assert talk
+    assert CliRunner().invoke(kubectl_bridge.cli, [*talk[1].split(), "--help"]).exit_code == 0
     await kubectl(*secret[1].split())
     await kubectl(*bridge[1].split(), input=textwrap.dedent(bridge[2]))
     made = await admin.get(f"{bridges(other)}/payments")
