@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from scripts.images import Images
 from tests.cluster.handle import Cluster
 from tests.cluster.people import PATIENCE_SECONDS, Person, served_model
-from tests.cluster.product import SYSTEM, Product, installed
+from tests.cluster.product import SYSTEM, Product
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 from tests.live_serve import finished
 
 pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
 AGENT = {"credentialsSecretRef": {"name": "anthropic"}}
 WORKSPACE = {"size": "1Gi"}
-
-
-@pytest.fixture(scope="module")
-def product(cluster: Cluster, product_images: Images) -> Iterator[Product]:
-    with installed(cluster, product_images) as release:
-        yield release
 
 
 @pytest.fixture
@@ -132,5 +125,6 @@ async def test_a_missing_secret_is_named_and_mended_without_a_restart(
     assert failed.code == 1
     assert "SecretMissing" in failed.err
     await person.give_key("later", model)
+    await person.product.until("keyless", "Ready", seconds=PATIENCE_SECONDS)
     answered = await person.bridge("chat", "keyless", "-m", "hello")
     assert answered.code == 0, answered.err
