@@ -30,7 +30,7 @@ $(CACHE)/claude-cli/.path: .venv/.synced session-runner/claude-cli/package.json 
 	@mkdir -p $(@D)
 	@scripts/install-claude > $@.new && mv $@.new $@
 
-cluster-tools: .venv/.synced ## Build the Kubernetes that tests use (6 minutes on two cores once; then cached)
+cluster-tools: .venv/.synced ## Build the Kubernetes that tests use (8 minutes on two cores once; then cached)
 	@$(PY) -m tests.clustertools $(CLUSTER_TOOLS) >/dev/null
 
 cluster-node: cluster-tools ## Install and build what a real node needs besides, as root (minutes once; then nothing)

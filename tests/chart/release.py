@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tests.apiserver.kubeconfig import write_kubeconfig
 from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.operators import Operator, run_operator
 from tests.apiserver.rest import Rest
-from tests.chart.helm import Helm, Values
+from tests.chart.helm import Helm, Object, Values
 
 _OPERATOR = "repobridge-operator"
 
@@ -52,6 +53,15 @@ class Release:
         if self._is_there:
             self.helm.uninstall(namespace=self.namespace)
             self._is_there = False
+
+    async def bridge(self, name: str) -> Object:
+        """A bridge of the namespace.
+
+        kubectl asks again when a changed definition has the API server set up its storage anew.
+        """
+        where = f"--namespace={self.namespace}"
+        found: Object = json.loads(await self.kubectl("get", "rb", name, where, "-o", "json"))
+        return found
 
     async def requests(self) -> list[Request]:
         """All that the operator has asked the API server for."""

@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from repobridge import crd
 from repobridge_cli import kubectl_bridge
+from scripts.crds.definition import FILE
 from tests.apiserver.harness import ApiServer
 from tests.apiserver.kubectl import Kubectl
 from tests.apiserver.operators import Operator
 from tests.apiserver.rest import Object, Rest, RestError
-from tests.chart.helm import Helm, Values, one
+from tests.chart.helm import RELEASE, Helm, HelmFailed, Values, one
 from tests.chart.release import Release
 from tests.fakes.kubelet import run_kubelet
 
@@ -109,25 +110,38 @@ async def test_the_operators_pod_is_allowed_where_pods_are_restricted(
 async def test_bridges_outlive_their_release(release: Release, admin: Rest) -> None:
     await release.install()
     await make_bridge(admin, release.namespace)
-    bridge = f"{bridges(release.namespace)}/one"
-    made = await admin.get(bridge)
+    made = await release.bridge("one")
 
     release.upgrade({"operator": {"replicas": 2}})
     deployments = f"/apis/apps/v1/namespaces/{release.namespace}/deployments"
     found = await admin.get(f"{deployments}/repobridge-operator")
     assert found["spec"]["replicas"] == 2
     release.upgrade({"crds": {"install": False}})
-    assert await admin.get(bridge) == made
+    assert await release.bridge("one") == made
     release.upgrade()
 
     release.remove()
-    assert await admin.get(bridge) == made
+    assert await release.bridge("one") == made
     assert (await admin.get(deployments))["items"] == []
     with pytest.raises(RestError, match="NotFound"):
         await admin.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/repobridge-operator")
 
     await release.install()
-    assert await admin.get(bridge) == made
+    assert await release.bridge("one") == made
+
+
+async def test_a_definition_of_somebody_else_is_taken_over_only_on_request(
+    cluster_helm: Helm, kubectl: Kubectl, namespace: str
+) -> None:
+    await kubectl("apply", "--server-side", "-f", str(FILE))
+    with pytest.raises(HelmFailed, match="cannot be imported into the current release"):
+        cluster_helm.release("install", namespace=namespace)
+    cluster_helm.release("install", {"crds": {"install": False}}, namespace=namespace)
+    cluster_helm.uninstall(namespace=namespace)
+    cluster_helm.install_over({}, namespace=namespace)
+    cluster_helm.uninstall(namespace=namespace)
+    kept = json.loads(await kubectl("get", "-f", str(FILE), "-o", "json"))
+    assert kept["metadata"]["annotations"]["meta.helm.sh/release-name"] == RELEASE
 
 
 async def test_what_helm_says_at_the_end_is_a_way_to_a_first_bridge(
