@@ -247,8 +247,12 @@ async def test_a_node_goes_on_after_an_outage_of_the_api() -> None:
                 await admin.wait_for(f"{path}/pods", "one", is_in_phase("Running"))
                 server.interrupt()
                 server.resume()
-                await admin.create(f"{path}/pods", make_pod("two"))
-                await admin.wait_for(f"{path}/pods", "two", is_in_phase("Running"))
+                # Anew: a connection from before would fail its first request.
+                async with connect(
+                    url=server.url, ca_file=server.ca_file, token=server.token
+                ) as again:
+                    await again.create(f"{path}/pods", make_pod("two"))
+                    await again.wait_for(f"{path}/pods", "two", is_in_phase("Running"))
 
 
 async def resize(admin: Rest, pods: str, memory: str) -> None:

@@ -69,6 +69,8 @@ class Place:
         manifest = identity.make_bridge_secret(
             material, authority, namespace=self.namespace, bridge="one", uid=self.uid
         )
+        # There is no such bridge here: the garbage collector must not know where to look for it.
+        manifest["metadata"]["ownerReferences"][0]["apiVersion"] = "nowhere.test/v1"
         await self.cluster.apply(Resource.SECRET, manifest)
         return True
 

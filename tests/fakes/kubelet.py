@@ -56,6 +56,7 @@ class Kubelet:
         self._pods: dict[str, Object] = {}
         self._addresses: dict[str, str] = {}
         self._told: dict[str, Told] = {}
+        self._noted: dict[str, Fate] = {}
         self._busy: set[str] = set()
         self._again: set[str] = set()
         self._tasks: asyncio.TaskGroup | None = None
@@ -148,11 +149,13 @@ class Kubelet:
         told = self._told.get(uid)
         if told == (fate, resources):
             return
-        await self._write_status(pod, fate)
-        self._told[uid] = (fate, resources)
-        if told is None or told[0] != fate:
+        # A real one says that it evicts a pod, then ends it, and then writes what became of it.
+        if self._noted.get(uid) != fate:
+            self._noted[uid] = fate
             for note in fate.notes(pod):
                 await self._tell(pod, note)
+        await self._write_status(pod, fate)
+        self._told[uid] = (fate, resources)
 
     async def _write_status(self, pod: Object, fate: Fate) -> None:
         metadata = pod["metadata"]
