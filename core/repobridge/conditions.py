@@ -37,6 +37,7 @@ class Reason(StrEnum):
     """Why a condition is as it is."""
 
     ACCEPTED = "Accepted"
+    AGENT_NOT_SERVED = "AgentNotServed"
     SPEC_INVALID = "SpecInvalid"
     CHANNEL_TAKEN = "ChannelTaken"
     CHANNEL_NOT_ALLOWED = "ChannelNotAllowed"
@@ -90,6 +91,8 @@ class Reason(StrEnum):
 SENTENCES: Mapping[Reason, str] = MappingProxyType(
     {
         Reason.ACCEPTED: "The spec can be served.",
+        Reason.AGENT_NOT_SERVED: "This version runs no agent of type {type}. Set spec.agent.type to"
+        " {served}, or wait for a version that runs it.",
         Reason.SPEC_INVALID: "{path}: {detail}. Correct it and apply the RepoBridge again.",
         Reason.CHANNEL_TAKEN: "Channel {channel} is served by {holder}. Name another channel, or"
         " delete that one: then this one takes over by itself.",

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 
 from repobridge import crd
 from repobridge.claims import Verdict
-from repobridge.conditions import Reason, sentence
+from repobridge.conditions import Reason
 from repobridge.crd import RepoBridge, SpecError
 from repobridge.telemetry import Logger
 from repobridge_operator import plan as planning
 from repobridge_operator import status as statuses
+from repobridge_operator.acceptance import verdict_on, verdict_on_error
 from repobridge_operator.announce import Announcer
 from repobridge_operator.carryout import Carried, CarryOut
 from repobridge_operator.cluster import Cluster, Object, Resource
@@ -99,17 +100,13 @@ class Reconciler:
 
     async def _refuse(self, view: BridgeView, error: SpecError) -> Looked:
         """Says what is wrong with a spec; whatever runs by an earlier one is left alone."""
-        verdict = Verdict(
-            accepted=False,
-            reason=Reason.SPEC_INVALID,
-            message=sentence(Reason.SPEC_INVALID, path=error.path, detail=error.sentence),
-        )
+        verdict = verdict_on_error(error)
         seen = statuses.Seen(bridge=stand_in(view.bridge), verdict=verdict, pod=view.pod)
         wrote, again_at = await self._report(seen)
         return self._looked(Result.CHANGED if wrote else Result.STABLE, again_at)
 
     async def _serve(self, view: BridgeView, bridge: RepoBridge) -> Looked:
-        verdict = self._rivals.verdict(view.key)
+        verdict = verdict_on(bridge, channel=self._rivals.verdict(view.key))
         outlook = planning.outlook(
             bridge,
             view.pod,

@@ -432,3 +432,19 @@ async def _ended(operator: Operator) -> int:
     code = await operator.terminate()
     assert operator.lines()[-1]["msg"] == "operator stopped"
     return code
+
+
+async def test_an_agent_that_no_runner_runs_is_refused_and_others_go_on(
+    place: Place, user: User, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    async with run_operator(user, tmp_path, namespace=place.namespace) as operator:
+        await operator.leads()
+        agent = {"type": "command", "command": ["/bin/agent"]}
+        await place.make("odd", replicas=1, agent=agent)
+        await place.make("one", replicas=1)
+        await place.until(in_phase("Ready"))
+        odd = await place.until(lambda one: bool(condition(one, "Accepted")), name="odd")
+        accepted = condition(odd, "Accepted")
+        assert (accepted["status"], accepted["reason"]) == ("False", "AgentNotServed")
+        pods = (await place.admin.get(place.pods))["items"]
+        assert [pod["metadata"]["name"] for pod in pods] == [POD]
