@@ -116,6 +116,38 @@ async def test_a_wish_for_sleep_waits_for_the_turn_and_the_next_message_is_answe
     assert after.code == 0, after.err
 
 
+async def test_a_wake_in_the_middle_of_a_sleep_keeps_the_pod(
+    person: Person, model: FakeAnthropic
+) -> None:
+    gate = Gate()
+    model.when("count", Text(["one ", gate, "two"]))
+    await person.product.apply("undecided", agent=AGENT, workspace=WORKSPACE)
+    asking = await person.start("chat", "undecided", "-m", "count the birds")
+    await gate.reached(timeout=PATIENCE_SECONDS)
+    uid = (await person.get("pod", "rb-undecided-0"))["metadata"]["uid"]
+    assert (await person.bridge("sleep", "undecided")).code == 0
+    await person.product.until("undecided", "Draining")
+    await person.product.scale("undecided", 1)
+    await person.product.until("undecided", "Ready")
+    await gate.open()
+    ran = await finished(asking, seconds=PATIENCE_SECONDS)
+    assert (ran.code, ran.out) == (0, "one two\n"), ran.err
+    assert (await person.bridge("chat", "undecided", "-m", "and now?")).code == 0
+    assert (await person.get("pod", "rb-undecided-0"))["metadata"]["uid"] == uid
+
+
+async def test_a_kubelet_that_is_killed_and_started_again_cuts_no_session(person: Person) -> None:
+    cluster = person.product.cluster
+    await person.product.apply("rooted", agent=AGENT, workspace=WORKSPACE)
+    assert (await person.bridge("chat", "rooted", "-m", "one")).code == 0
+    uid = (await person.get("pod", "rb-rooted-0"))["metadata"]["uid"]
+    await cluster.stop("kubelet", signal="SIGKILL")
+    await cluster.start("kubelet")
+    again = await person.bridge("chat", "rooted", "-m", "two")
+    assert again.code == 0, again.err
+    assert (await person.get("pod", "rb-rooted-0"))["metadata"]["uid"] == uid
+
+
 async def test_a_missing_secret_is_named_and_mended_without_a_restart(
     person: Person, model: FakeAnthropic
 ) -> None:
