@@ -11,7 +11,7 @@ from tests.cluster.handle import Cluster
 from tests.cluster.people import PATIENCE_SECONDS, Person, served_model
 from tests.cluster.product import SYSTEM, Product
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
-from tests.live_serve import finished
+from tests.live_serve import finished, live_terminal
 
 pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
 AGENT = {"credentialsSecretRef": {"name": "anthropic"}}
@@ -146,6 +146,25 @@ async def test_a_kubelet_that_is_killed_and_started_again_cuts_no_session(person
     again = await person.bridge("chat", "rooted", "-m", "two")
     assert again.code == 0, again.err
     assert (await person.get("pod", "rb-rooted-0"))["metadata"]["uid"] == uid
+
+
+async def test_a_person_attaches_to_the_live_terminal_in_the_pod(
+    person: Person, model: FakeAnthropic
+) -> None:
+    model.script(Text("from the pod"))
+    await person.product.apply("seen", agent=AGENT, workspace=WORKSPACE)
+    await person.bridge("wake", "seen")
+    where = f"--namespace={person.product.namespace}"
+    async with live_terminal(person.environment, "attach", "seen", where) as terminal:
+        await terminal.has_on_screen("❯")
+        terminal.type("hello")
+        await terminal.has_on_screen("hello")
+        terminal.type("\r")
+        await terminal.has_on_screen("from the pod")
+        # The CLI looks whether it is installed in its usual place, and says so where people type.
+        assert "missing or broken" not in terminal.text
+        terminal.type("\x1c")
+        assert await terminal.ended() == 0
 
 
 async def test_a_missing_secret_is_named_and_mended_without_a_restart(

@@ -29,6 +29,7 @@ STATUS_COMMAND = (
 """What the CLI tells its status line, the cost among it, is kept for us and shows nothing."""
 _QUIET = {
     "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_INSTALLATION_CHECKS": "1",
     "DISABLE_TELEMETRY": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
