@@ -23,6 +23,7 @@ from tests.fakes import exec_kubectl
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 from tests.live_runner import LiveRunner, live_runner
 from tests.live_serve import Ran, finished, saying
+from tests.tied import tied
 
 NAME = "payments"
 RIGHTS = [
@@ -59,11 +60,7 @@ class Cluster:
         """Starts `kubectl bridge COMMAND payments …`."""
         program = Path(sys.executable).parent / "kubectl-bridge"
         return await asyncio.create_subprocess_exec(
-            str(program),
-            command,
-            *arguments,
-            "--namespace",
-            self.namespace,
+            *tied([program, command, *arguments, f"--namespace={self.namespace}"]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -15,6 +15,7 @@ from tests.cluster.handle import Cluster
 from tests.cluster.product import Product
 from tests.fakes.anthropic import FakeAnthropic
 from tests.live_serve import Ran, finished
+from tests.tied import tied
 
 PATIENCE_SECONDS = 120.0
 
@@ -42,10 +43,7 @@ class Person:
         """Starts `kubectl bridge COMMAND …`."""
         program = Path(sys.executable).parent / "kubectl-bridge"
         return await asyncio.create_subprocess_exec(
-            str(program),
-            command,
-            *arguments,
-            f"--namespace={self.product.namespace}",
+            *tied([program, command, *arguments, f"--namespace={self.product.namespace}"]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
