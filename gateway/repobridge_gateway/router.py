@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from repobridge.errors import Refusal, Status
@@ -18,7 +18,7 @@ from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.commands import Command, Reply, ToGateway
 from repobridge_gateway.fleet.port import Bridge, Fleet
-from repobridge_gateway.fleet.status import BridgePhase
+from repobridge_gateway.fleet.status import BridgePhase, RunnerLink
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission
@@ -119,7 +119,7 @@ class Router:
                     self._log.error("send to llm failed", repo=bridge.name, error=str(refusal))
                     raise
             # Draining, stopping or gone: the same message, under the same id, at the next wake.
-            await bridge.gone(link, within_seconds=_RETRY_SECONDS)
+            await _gone(bridge, link)
 
     async def _command(self, bridge: Bridge, message: Incoming, command: Command) -> str:
         conversation, actor = message.conversation_id, message.author
@@ -146,6 +146,15 @@ class Router:
             for name, bridge in self._fleet.bridges.items()
         )
         return "\n".join(["Repos:", *lines])
+
+
+async def _gone(bridge: Bridge, link: RunnerLink) -> None:
+    """Waits until a runner is no longer the one to talk to, but not for long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RETRY_SECONDS):
+            await bridge.status.until(
+                lambda s: s.link is not link or s.phase is not BridgePhase.READY
+            )
 
 
 async def _act(command: Command, bridge: Bridge, client: SessionClient, message: Incoming) -> str:

@@ -70,16 +70,6 @@ class ClusterBridge:
             raise Refusal(Status.UNAVAILABLE, reason, status.reason)
         return status.link
 
-    async def gone(self, link: RunnerLink, *, within_seconds: float) -> None:
-        """Waits until a runner is no longer the one to talk to, or the time is over."""
-        try:
-            async with asyncio.timeout(within_seconds):
-                await self.status.until(
-                    lambda s: s.link is not link or s.phase is not BridgePhase.READY
-                )
-        except TimeoutError:
-            pass
-
     def accepted(self, message_id: str) -> None:
         """The operator keeps it awake while it has work: nothing is to be remembered here."""
 
@@ -105,7 +95,7 @@ class ClusterBridge:
                 await self._ask(seen)
 
     async def _ask(self, seen: Observed) -> None:
-        if seen.wish == 0 and self._wanted:
+        if seen.wish == 0:
             await scale(self._kubectl, self.name, 1)
 
     def _tell(self, seen: Observed) -> None:

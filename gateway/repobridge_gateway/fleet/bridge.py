@@ -108,14 +108,6 @@ class LocalBridge:
             raise Refusal(Status.UNAVAILABLE, "WAKE_FAILED", status.reason)
         return status.link
 
-    async def gone(self, link: RunnerLink, *, within_seconds: float) -> None:
-        """Waits until a runner is no longer the one to talk to, or the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_seconds):
-                await self.status.until(
-                    lambda s: s.link is not link or s.phase is not BridgePhase.READY
-                )
-
     def accepted(self, message_id: str) -> None:
         """Remembers that the runner holds a message, though its event may not have come yet."""
         self.reader.accepted(message_id)

@@ -41,9 +41,6 @@ class Bridge(Protocol):
     async def awake(self) -> RunnerLink:
         """The runner, woken if need be; raises a Refusal when that fails."""
 
-    async def gone(self, link: RunnerLink, *, within_seconds: float) -> None:
-        """Waits until a runner is no longer the one to talk to, or the time is over."""
-
     def accepted(self, message_id: str) -> None:
         """Remembers that the runner holds a message, though its event may not have come yet."""
 
