@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import grpc
 
@@ -17,7 +16,7 @@ from repobridge import certificates, tls
 from repobridge.certificates import CertificateError
 from repobridge.telemetry import Logger
 from repobridge.tls import Role
-from repobridge.tls_files import TlsDirectory, TlsError
+from repobridge.tls_files import TlsError
 from repobridge_operator import authority as life
 from repobridge_operator.authority import Authority, Holder, Stage
 from repobridge_operator.cluster import Cluster, ClusterError, Conflict, NotFound, Object, Resource
@@ -32,11 +31,10 @@ _ATTEMPTS = 5
 _log = Logger("repobridge.operator")
 
 
-class Keeper(tls.ClientTls):
+class Keeper:
     """The CA as it is stored, and the operator's own credentials, which it makes for itself."""
 
     def __init__(self, cluster: Cluster, *, namespace: str, now: Callable[[], datetime]) -> None:
-        super().__init__(TlsDirectory(Path()))  # there are no files: the key never leaves memory
         self._cluster = cluster
         self._namespace = namespace
         self._now = now
@@ -52,7 +50,10 @@ class Keeper(tls.ClientTls):
         return self._authority
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """The operator's own, the same object while they are good; raises TlsError."""
+        """The operator's own, the same object while they are good; raises TlsError.
+
+        Their key never leaves memory.
+        """
         if self._authority is None:
             raise TlsError("The CA is not read yet.")
         now = self._now()

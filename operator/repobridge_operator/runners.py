@@ -53,17 +53,24 @@ class Dialler(Protocol):
         """A channel that nothing has been sent over yet; raises Refusal."""
 
 
-class TlsDialler:
-    """Dials as the operator's role, with the certificate that its files hold now."""
+class Credentials(Protocol):
+    """Where the operator's own certificate comes from."""
 
-    def __init__(self, credentials: tls.ClientTls, *, clock: Callable[[], float]) -> None:
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Those that are good now, the same object while they are; raises TlsError."""
+
+
+class TlsDialler:
+    """Dials as the operator's role, with the certificate that is good now."""
+
+    def __init__(self, credentials: Credentials, *, clock: Callable[[], float]) -> None:
         self._tls = credentials
         self._clock = clock
         self._read_at = float("-inf")
         self._credentials: grpc.ChannelCredentials | None = None
 
     def identity(self) -> object:
-        """The credentials; the files are looked at twice a minute."""
+        """The credentials; they are asked for anew twice a minute."""
         return self._latest()
 
     def dial(self, place: Place) -> grpc.aio.Channel:
