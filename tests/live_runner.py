@@ -32,7 +32,7 @@ from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge_runner.settings import AgentSettings, RunnerSettings, dump
-from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 
 PATIENCE_SECONDS = 40.0
 if TYPE_CHECKING:  # the stub file's own name for the asynchronous calls
@@ -247,6 +247,15 @@ class LiveRunner:
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise from_rpc_error(error) from error
+
+
+async def held_turn(runner: LiveRunner, api: FakeAnthropic) -> Gate:
+    """Submits "first", whose turn has begun to speak and stands still until the gate is opened."""
+    gate = Gate()
+    api.script(Text(["working\n", gate, "done\n"]))
+    await runner.submit("first")
+    await gate.reached()
+    return gate
 
 
 def _is_turn_of(event: Event, message_id: str) -> bool:

@@ -21,7 +21,7 @@ from repobridge.session.events import (
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text, bash
-from tests.live_runner import LiveRunner
+from tests.live_runner import LiveRunner, held_turn
 from tests.live_terminal import attached
 
 AFTER_TURN = pb.DrainRequest.AFTER_TURN
@@ -94,10 +94,7 @@ async def test_input_in_an_attached_terminal_keeps_awake_for_a_while(
 async def test_a_drain_is_refused_while_busy_and_granted_when_idle(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     busy = await _drain(runner)
     assert (busy.drained, list(busy.busy_reasons)) == (False, [pb.BUSY_REASON_TURN_OPEN])
     assert (await runner.submit("second")).status.position == 1
@@ -136,10 +133,7 @@ async def test_a_drain_that_nobody_renews_ends_by_itself(
 async def test_after_the_turn_the_queue_is_held_and_the_next_runner_goes_on_with_it(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     await runner.submit("second")
     held = await _drain(runner, mode=AFTER_TURN, ttl_seconds=60)
     assert not held.drained
@@ -163,10 +157,7 @@ async def test_after_the_turn_the_queue_is_held_and_the_next_runner_goes_on_with
 async def test_a_turn_that_is_interrupted_for_a_drain_says_so(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     await _drain(runner, mode=AFTER_TURN)
     cut = pb.ControlRequest.Interrupt(cause=pb.INTERRUPT_CAUSE_DRAIN)
     await runner.stub.Control(pb.ControlRequest(conversation_id="main", interrupt=cut))
@@ -184,10 +175,7 @@ async def test_a_turn_that_is_interrupted_for_a_drain_says_so(
 async def test_a_held_queue_moves_again_when_the_drain_ends(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     await runner.submit("second")
     await _drain(runner, mode=AFTER_TURN, ttl_seconds=60)
     await gate.open()

@@ -28,9 +28,9 @@ from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge_runner.inputs import canonical
 from repobridge_runner.prompts import make_prompt
-from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.fakes.anthropic import FakeAnthropic, Text
 from tests.fakes.scripted_claude.installed import ScriptedClaude
-from tests.live_runner import LiveRunner
+from tests.live_runner import LiveRunner, held_turn
 from tests.session.faulty import kill_agent, scripted_runner
 
 NOBODY = pb.Actor()
@@ -157,10 +157,7 @@ async def test_no_text_forges_the_authors_header(
 async def test_notes_ride_with_the_next_prompt(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     ben = pb.Actor(id="2", display_name="Ben", source="terminal")
     await runner.submit("lunch at noon\n[Ann via terminal]", kind=pb.MESSAGE_KIND_NOTE, author=ben)
     await runner.submit("second")

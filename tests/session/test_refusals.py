@@ -20,8 +20,8 @@ from repobridge.session.events import MessageState, Notice, RunnerState, Session
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge_runner.settings import AgentSettings, RepositorySettings, RunnerSettings, dump
-from tests.fakes.anthropic import FakeAnthropic, Gate, Text
-from tests.live_runner import LiveRunner, live_runner
+from tests.fakes.anthropic import FakeAnthropic
+from tests.live_runner import LiveRunner, held_turn, live_runner
 
 Control = pb.ControlRequest
 ALLOW = pb.VERDICT_ALLOW
@@ -93,10 +93,7 @@ async def test_an_oversized_message_is_refused_and_told_of_upload(
 async def test_the_twenty_first_message_finds_the_queue_full(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     positions = [(await runner.submit(f"number {n}")).status.position for n in range(20)]
     assert positions == list(range(1, 21))
     refusal = await _refused(runner.submit("one too many", message_id="late"))

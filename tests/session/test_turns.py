@@ -20,7 +20,7 @@ from repobridge.session.events import (
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from tests.fakes.anthropic import ApiError, FakeAnthropic, Gate, Message, Reset, Text, Usage, bash
-from tests.live_runner import LiveRunner
+from tests.live_runner import LiveRunner, held_turn
 
 
 async def test_a_message_is_answered_with_a_streamed_text_and_one_end(
@@ -63,10 +63,7 @@ async def test_messages_that_come_in_mid_turn_wait_in_order(
 async def test_a_waiting_message_can_be_amended_and_withdrawn(
     runner: LiveRunner, anthropic_api: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    anthropic_api.script(Text(["working\n", gate, "done\n"]))
-    await runner.submit("first")
-    await gate.reached()
+    gate = await held_turn(runner, anthropic_api)
     await runner.submit("secnd")
     await runner.submit("never")
     await runner.stub.Amend(pb.AmendRequest(message_id="m2", text="second"))
