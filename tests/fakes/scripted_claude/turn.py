@@ -196,6 +196,17 @@ class Turn:
         )
         self._write_much(line, int(size))
 
+    def _flood_until(self, rest: str) -> None:
+        """`SIZE GATE`: so much, and on until somebody writes into the FIFO."""
+        size, path = rest.split(" ", 1)
+        gate = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            self._flood(size)
+            while not select.select([gate], [], [], 0)[0]:
+                self._flood(str(_CHUNK))
+        finally:
+            os.close(gate)
+
     def _endless(self, size: str) -> None:
         self._write_much(b"x" * 1000, int(size))
         self._screen.write(b"\r\n")
@@ -288,6 +299,7 @@ _STEPS: dict[str, Callable[[Turn, str], None]] = {
     "tool": Turn._tool,
     "ask": Turn._ask,
     "flood": Turn._flood,
+    "flood-until": Turn._flood_until,
     "endless": Turn._endless,
     "broken": Turn._broken,
     "pause": Turn._pause,
