@@ -7,6 +7,9 @@ PYTHON ?= python3
 CLUSTER_TOOLS := etcd kube-apiserver kubectl kube-controller-manager helm
 # Most tests wait for processes: three at once take half the time on two cores.
 AT_ONCE ?= -n 3
+# In CI, on a machine that others load, up to three tests may pass the second time; the summary
+# then names them, and shows how each failed the first time.
+AGAIN ?= $(if $(CI),--reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks)
 
 .PHONY: help setup cluster-tools cluster-node images cluster cluster-down demo test test-long lint format bench proto crds manifests docs clean
 help: ## This list
@@ -49,7 +52,7 @@ demo: setup ## The main job: serve a sample repository and chat with it
 	@$(PY) -m scripts.demo
 
 test: setup cluster-node ## Every test, one case of each long sweep
-	$(PY) -m pytest -m "not long" $(AT_ONCE)
+	$(PY) -m pytest -m "not long" $(AT_ONCE) $(AGAIN)
 
 test-long: setup cluster-node ## Every test, the long sweeps whole
 	$(PY) -m pytest $(AT_ONCE)
