@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.benchmark import Benchmark, Setting
+from benchmarks.benchmark import Benchmark, LeftOut, Setting
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.report import Outcome, is_good, to_document, to_json, to_markdown
 
@@ -67,13 +67,20 @@ def _count(text: str) -> int:
 
 
 def _run(benchmark: Benchmark, options: argparse.Namespace) -> Outcome:
-    print(f"{benchmark.name}: {benchmark.about} …", file=sys.stderr, flush=True)
+    _say(f"{benchmark.name}: {benchmark.about} …")
     with tempfile.TemporaryDirectory(prefix=".benchmark-", dir=options.directory) as directory:
-        setting = Setting(Path(directory).absolute(), options.pairs, dict(os.environ))
+        place = Path(directory).absolute()
+        setting = Setting(place, options.pairs, dict(os.environ), _say)
         try:
             return Outcome(benchmark.name, asyncio.run(benchmark.run(setting)))
+        except LeftOut as why:
+            return Outcome(benchmark.name, left_out=str(why))
         except Exception as error:  # the others still run, and the report names this one
             return Outcome(benchmark.name, error=f"{type(error).__name__}: {error}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

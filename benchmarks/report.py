@@ -27,11 +27,12 @@ one reader.
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark came to: rows, or the error that ended it."""
+    """What one benchmark came to: rows, the error that ended it, or why it was not even begun."""
 
     benchmark: str
     rows: Sequence[Row] = ()
     error: str = ""
+    left_out: str = ""
 
 
 def is_good(outcomes: Sequence[Outcome], *, goals_count: bool) -> bool:
@@ -42,13 +43,18 @@ def is_good(outcomes: Sequence[Outcome], *, goals_count: bool) -> bool:
 
 
 def to_markdown(outcomes: Sequence[Outcome]) -> str:
-    """The table, and after it the benchmarks that failed."""
+    """The table, and after it the benchmarks that failed or were left out."""
     lines = [_line(_HEADINGS), _line(["---"] * len(_HEADINGS))]
     lines += [_line(_cells(row)) for outcome in outcomes for row in outcome.rows]
-    failures = [
+    notes = [
         f"- {outcome.benchmark} failed: {outcome.error}" for outcome in outcomes if outcome.error
     ]
-    return "\n".join([*lines, *([""] if failures else []), *failures]) + "\n"
+    notes += [
+        f"- {outcome.benchmark} was left out: {outcome.left_out}"
+        for outcome in outcomes
+        if outcome.left_out
+    ]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
 def to_document(outcomes: Sequence[Outcome], *, day: str) -> str:
@@ -79,6 +85,7 @@ def to_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
             for row in outcome.rows
         ],
         "failures": {each.benchmark: each.error for each in outcomes if each.error},
+        "left_out": {each.benchmark: each.left_out for each in outcomes if each.left_out},
     }
 
 

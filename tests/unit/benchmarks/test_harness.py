@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks.benchmark import Benchmark, Setting
+from benchmarks.benchmark import Benchmark, LeftOut, Setting
 from benchmarks.measure import Measure, Pairs, Samples, interleaved
 from benchmarks.report import Outcome, is_good, to_document, to_json, to_markdown
 from benchmarks.result import (
@@ -158,6 +158,25 @@ def test_a_benchmark_that_fails_leaves_the_others_their_rows(
     assert [row["benchmark"] for row in written["rows"]] == ["sound"]
     assert written["failures"] == {"broken": "LookupError: 7 pairs"}
     assert list(tmp_path.iterdir()) == [report]
+
+
+def test_what_a_machine_cannot_measure_is_said_in_a_line_and_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def leave_out(setting: Setting) -> Sequence[Row]:
+        setting.say("looking for a node")
+        raise LeftOut("a node needs root.")
+
+    monkeypatch.setattr(entry, "BENCHMARKS", (Benchmark("node", "a node", leave_out),))
+    report = tmp_path / "report.json"
+
+    code = entry.main(["--check", "--directory", str(tmp_path), "--json", str(report)])
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert told.out.endswith("\n\n- node was left out: a node needs root.\n")
+    assert told.err == "node: a node …\nlooking for a node\n"
+    assert json.loads(report.read_text())["left_out"] == {"node": "a node needs root."}
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["--pairs", "0"], ["--pairs", "x"]])
