@@ -32,6 +32,7 @@ from repobridge_runner.agents.claude import ClaudeAgent
 from repobridge_runner.agents.transcript import transcript_path
 from repobridge_runner.attachments import Attachments
 from repobridge_runner.blobs import BlobStore
+from repobridge_runner.commitidentity import offer_identity
 from repobridge_runner.confinement import closed_to_agents
 from repobridge_runner.counts import Counts
 from repobridge_runner.drain import Drain
@@ -109,6 +110,7 @@ class Runner:
         self._tasks: asyncio.TaskGroup
         self._own_tasks: set[asyncio.Task[None]] = set()
         self._workspaces: dict[str, WorkspaceChanged] = {}
+        self._identity: dict[str, str] = {}
         self._is_stopping = False
 
     # ------------------------------------------------------------- running
@@ -116,6 +118,11 @@ class Runner:
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Takes up what was left, and prepares the workspace beside it."""
         self._tasks = tasks
+        agent = self.settings.agent
+        # Before any agent: what appears here later is closed to those that run.
+        self._identity = offer_identity(
+            self.settings.state_dir / "gitconfig", name=agent.commit_name, email=agent.commit_email
+        )
         await self.hooks.start()
         rows = await self.journal.read(store.all_sessions)
         await self._cancel_orphans(rows)
@@ -250,7 +257,7 @@ class Runner:
     def new_agent(self, conversation_id: str) -> ClaudeAgent:
         """An agent that is not started yet."""
         git_environment = self._workspace.git_environment()
-        given = {**git_environment, **self.settings.agent.environment}
+        given = {**git_environment, **self._identity, **self.settings.agent.environment}
         return ClaudeAgent(
             replace(self.settings.agent, environment=given),
             hooks=self.hooks,

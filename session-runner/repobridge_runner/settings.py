@@ -51,6 +51,9 @@ class AgentSettings:
     """The agent's own slash commands that AGENT_COMMAND may run."""
     start_seconds: float = 60.0
     """How long the agent may take to stand at its prompt."""
+    commit_name: str = ""
+    """Who commits where git's configuration names nobody; empty: git's own guess."""
+    commit_email: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,12 @@ async def pod(
         directory=volume / "checkout",
         state_dir=volume / "state",
         socket=tmp_path / "run" / "runner" / "session.sock",
-        agent=AgentSettings(executable=str(claude_path), allowed_tools=("Bash",)),
+        agent=AgentSettings(
+            executable=str(claude_path),
+            allowed_tools=("Bash",),
+            commit_name="RepoBridge payments",
+            commit_email="payments@acme.repobridge.invalid",
+        ),
         shutdown_grace_seconds=4.0,
     )
     environment = {
@@ -75,6 +80,17 @@ async def test_the_agent_gets_its_variables_and_home_and_none_of_the_runners(
     assert "NOT_FOR_THE_AGENT" not in result.text
     assert sorted(path.name for path in volume.iterdir()) == ["checkout", "home", "state"]
     assert anthropic_api.key not in pod.log_text()
+
+
+async def test_the_agent_commits_in_the_bridges_name(
+    pod: _PodRunner, anthropic_api: FakeAnthropic
+) -> None:
+    words = "echo x > x; git add x && git commit -q -m x && git log -1 --format='%an <%ae> %ce'"
+    anthropic_api.script(bash(words), Text("done"))
+    assert (await pod.turn("commit it")).outcome is TurnOutcome.COMPLETED
+    [result] = anthropic_api.requests[-1].tool_results
+    email = "payments@acme.repobridge.invalid"
+    assert result.text == f"RepoBridge payments <{email}> {email}"
 
 
 async def test_the_relay_reaches_the_runner_over_standard_streams(pod: _PodRunner) -> None:

@@ -57,7 +57,7 @@ def _repository(bridge: RepoBridge) -> dict[str, Any]:
 
 
 def _agent(bridge: RepoBridge) -> dict[str, Any]:
-    agent = bridge.spec.agent
+    agent, meta = bridge.spec.agent, bridge.metadata
     return {
         "type": agent.type.value,
         "model": agent.model,
@@ -65,4 +65,7 @@ def _agent(bridge: RepoBridge) -> dict[str, Any]:
         "append_system_prompt": agent.append_system_prompt,
         "allowed_tools": list(agent.allowed_tools),
         "resume": agent.resume,
+        "commit_name": f"RepoBridge {meta.name}",
+        # A domain that nobody can have: no commit is taken for a person's.
+        "commit_email": f"{meta.name}@{meta.namespace}.repobridge.invalid",
     }

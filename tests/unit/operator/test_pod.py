@@ -124,6 +124,8 @@ def test_the_runner_is_told_what_the_spec_says(tmp_path: Path) -> None:
         append_system_prompt="Never touch $HOME, nor $(HOME).\nBe brief.",
         allowed_tools=("Bash(git log:*)",),
         resume=False,
+        commit_name="RepoBridge payments",
+        commit_email="payments@team.repobridge.invalid",
     )
     assert settings.repository == runner_side.RepositorySettings(
         url="https://git.example/acme/payments.git",
