@@ -43,6 +43,11 @@ def pod_is_running(pod: Pod) -> bool:
     return "running" in (runner_status(pod).get("state") or {}) and not pod_is_finished(pod)
 
 
+def pod_is_starting_up(pod: Pod) -> bool:
+    """Whether the kubelet still waits for the runner to answer its startup probe."""
+    return pod_is_running(pod) and runner_status(pod).get("started") is False
+
+
 def pod_is_going(pod: Pod) -> bool:
     """Whether the pod is being deleted."""
     return bool(pod["metadata"].get("deletionTimestamp"))

@@ -31,6 +31,7 @@ from repobridge_operator.podstate import (
     pod_is_going,
     pod_is_ready,
     pod_is_running,
+    pod_is_starting_up,
 )
 from repobridge_operator.refusals import ApiRefusal, Cause, cause_of_refusal
 from repobridge_operator.resources import naming
@@ -206,7 +207,8 @@ def _running(seen: Seen, pod: Mapping[str, Any]) -> tuple[Phase, Said]:
     activity = seen.activity
     if activity is not None and activity.state is RunnerState.DRAINING:
         return _not_ready(Phase.DRAINING, _draining(seen))
-    if seen.silent:
+    # On a busy node it takes a while to listen: the kubelet says when that is too long.
+    if seen.silent and (activity is not None or not pod_is_starting_up(pod)):
         return _not_ready(
             Phase.FAILED, _cause(Reason.RUNNER_SILENT, detail=seen.silent, **_of(pod))
         )

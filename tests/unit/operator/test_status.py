@@ -62,6 +62,12 @@ def _silent_node() -> dict[str, Any]:
     return one
 
 
+def _starting() -> dict[str, Any]:
+    one = running(ready=False)
+    one["status"]["containerStatuses"][0]["started"] = False
+    return one
+
+
 # --------------------------------------------------------------------------- whole standings
 
 
@@ -142,6 +148,14 @@ def test_a_bridge_that_serves() -> None:
         ),
         (
             _seen(AWAKE, pod=running(), silent="connection refused"),
+            (Phase.FAILED, False, Reason.RUNNER_SILENT),
+        ),
+        (
+            _seen(AWAKE, pod=_starting(), silent="connection refused"),
+            (Phase.WAKING, False, Reason.STARTING),
+        ),
+        (
+            _seen(AWAKE, pod=_starting(), activity=SERVING, silent="connection refused"),
             (Phase.FAILED, False, Reason.RUNNER_SILENT),
         ),
         (_seen(AWAKE, pod=ended()), (Phase.WAKING, False, Reason.POD_FAILED)),
