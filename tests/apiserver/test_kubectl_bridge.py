@@ -16,6 +16,10 @@ from typing import Any
 import pytest
 
 from repobridge import crd
+from repobridge.errors import Refusal
+from repobridge_cli.cluster import observed
+from repobridge_cli.cluster.bridge import ClusterBridge
+from repobridge_cli.cluster.kubectl import Kubectl
 from scripts.crds.definition import FILE
 from tests.apiserver.conftest import MakeUser
 from tests.apiserver.rest import Rest
@@ -35,7 +39,6 @@ RIGHTS = [
     {"apiGroups": [crd.GROUP], "resources": [f"{crd.PLURAL}/scale"], "verbs": ["get", "patch"]},
 ]
 EXEC = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -211,6 +214,50 @@ async def test_a_wake_that_fails_ends_the_question_with_the_reason(cluster: Clus
     ran = await finished(asking)
     assert (ran.code, ran.out) == (2, "")
     assert 'SecretMissing: Secret "anthropic" is missing; create it.' in ran.err
+
+
+async def test_what_was_wrong_before_the_question_may_be_mended_meanwhile(
+    cluster: Cluster, runner: LiveRunner
+) -> None:
+    await cluster.says("Failed", "SecretMissing", 'Secret "anthropic" is missing; create it.')
+    waking = await cluster.start("wake", NAME)
+    await saying(waking, 'Secret "anthropic" is missing; create it. Waiting for that to be mended.')
+    await cluster.says("Ready", "Serving", "The runner serves.", pod="uid-1")
+    woken = await finished(waking)
+    assert (woken.code, woken.err.splitlines()[-1]) == (0, "payments is awake.")
+
+
+async def test_a_volume_that_is_full_cuts_no_answer_and_the_runner_speaks_for_itself(
+    cluster: Cluster, runner: LiveRunner, anthropic_api: FakeAnthropic
+) -> None:
+    gate = Gate()
+    anthropic_api.when("count", Text(["one ", gate, "two"]))
+    await cluster.says("Ready", "Serving", "The runner serves.", pod="uid-1")
+    asking = await cluster.start("chat", NAME, "-m", "count the birds")
+    await gate.reached()
+    await cluster.says("Failed", "WorkspaceFull", "The workspace's volume is full.", pod="uid-1")
+    later = await cluster.start("chat", NAME, "-m", "hello")
+    await saying(later, "WorkspaceFull: The workspace's volume is full.")
+    await gate.open()
+    ran = await finished(asking)
+    assert (ran.code, ran.out) == (0, "one two\n"), ran.err
+    assert (await finished(later)).code == 0
+
+
+async def test_what_stays_wrong_ends_the_wait(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    await cluster.says("Failed", "SecretMissing", 'Secret "anthropic" is missing; create it.')
+    kubectl = Kubectl(namespace=cluster.namespace)
+    bridge = ClusterBridge(kubectl, await observed.get(kubectl, NAME), mending_seconds=0.1)
+    with pytest.raises(Refusal) as refused:
+        await bridge.awake()
+    assert (refused.value.reason, refused.value.message) == (
+        "WAKE_FAILED",
+        'Secret "anthropic" is missing; create it.',
+    )
 
 
 async def test_who_may_not_exec_is_told_so(

@@ -17,19 +17,27 @@ from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.watched import Watched
 
 _WITH_POD = frozenset({"Waking", "Ready", "Draining"})
+_FULL = "WorkspaceFull"
+"""A failure of a runner that is there: what runs goes on, and it refuses new work by itself."""
 _AGAIN_SECONDS = 0.3
+_MENDING_SECONDS = 45.0
+"""How long a cause that was there before we asked may take to be gone: a kubelet looks for a Secret
+that was missing every half a minute or so."""
 
 
 class ClusterBridge:
     """One RepoBridge; `run` keeps it current."""
 
-    def __init__(self, kubectl: Kubectl, first: Observed) -> None:
+    def __init__(
+        self, kubectl: Kubectl, first: Observed, *, mending_seconds: float = _MENDING_SECONDS
+    ) -> None:
         self.board = NoticeBoard()
         self.status = Watched(BridgeStatus(BridgePhase.ASLEEP))
         self._kubectl = kubectl
         self._object = Watched(first)
+        self._mending_seconds = mending_seconds
         self._wanted = False
-        self._told = ("", "")
+        self._told = _cause(first) if first.phase == "Failed" else ("", "")
 
     @property
     def name(self) -> str:
@@ -58,17 +66,29 @@ class ClusterBridge:
 
     async def awake(self) -> RunnerLink:
         """The runner, woken if need be; raises a Refusal when that fails."""
-        before = self.status.value.failures
-        self._refuse_what_stays_asleep(self._object.value)
+        seen, failures = self._object.value, self.status.value.failures
+        self._refuse_what_stays_asleep(seen)
         self._wanted = True
-        await self._ask(self._object.value)
-        status = await self.status.until(
-            lambda s: s.phase is BridgePhase.READY or s.failures > before or s.closed
-        )
+        await self._ask(seen)
+        if seen.phase == "Failed":
+            await self._mended(seen, failures)
+        status = await self.status.until(lambda s: _is_settled(s, failures))
         if status.link is None:
             reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
             raise Refusal(Status.UNAVAILABLE, reason, status.reason)
         return status.link
+
+    async def _mended(self, failed: Observed, failures: int) -> None:
+        """Gives what was wrong before we asked the time to be right, as it may have been mended."""
+        why = f"{failed.reason}: {failed.message}"
+        self._post(NoticeCode.WAKING, f"{why} Waiting for that to be mended.")
+        try:
+            async with asyncio.timeout(self._mending_seconds):
+                await self.status.until(lambda s: _is_settled(s, failures))
+        except TimeoutError:
+            if _cause(self._object.value) == _cause(failed):
+                self._set(BridgePhase.FAILED, reason=failed.message, failed=True)
+                self._post(NoticeCode.WAKE_FAILED, f"{self.name} still can't start.")
 
     def accepted(self, message_id: str) -> None:
         """The operator keeps it awake while it has work: nothing is to be remembered here."""
@@ -99,7 +119,7 @@ class ClusterBridge:
             await scale(self._kubectl, self.name, 1)
 
     def _tell(self, seen: Observed) -> None:
-        now, before = (seen.reason, seen.message), self._told
+        now, before = _cause(seen), self._told
         self._told = now
         link = self.status.value.link
         if link is not None:
@@ -186,8 +206,17 @@ async def _answering(client: SessionClient, dialler: ExecDialler) -> Activity:
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
+def _is_settled(status: BridgeStatus, failures: int) -> bool:
+    """Whether it is awake, failed again, or nobody's any more."""
+    return status.phase is BridgePhase.READY or status.failures > failures or status.closed
+
+
+def _cause(seen: Observed) -> tuple[str, str]:
+    return seen.reason, seen.message
+
+
 def _has_pod(seen: Observed) -> bool:
-    return bool(seen.pod_uid) and seen.phase in _WITH_POD
+    return bool(seen.pod_uid) and (seen.phase in _WITH_POD or seen.reason == _FULL)
 
 
 def _phase_of(seen: Observed) -> BridgePhase:
