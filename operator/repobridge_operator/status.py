@@ -53,6 +53,8 @@ _TOLD_BY_RUNNERS = frozenset(
     }
 )
 _NUMBERS = re.compile(r"[0-9]+")
+_DISK_FULL = "DISK_FULL"
+"""Said by a runner that was ready before, and is again once there is room."""
 _PROBLEMS = _TOLD_BY_RUNNERS - {Reason.CLONING, Reason.RUNNER_SILENT}
 
 
@@ -241,7 +243,8 @@ def _said_before(seen: Seen, pod: Mapping[str, Any]) -> tuple[Phase, Said] | Non
 
 
 def _problem(activity: Activity, pod: Mapping[str, Any]) -> Cause:
-    reason = _reason(activity.problem_reason)
+    is_full = activity.problem_reason == _DISK_FULL
+    reason = Reason.WORKSPACE_FULL if is_full else _reason(activity.problem_reason)
     if reason not in _PROBLEMS:
         reason = Reason.WORKSPACE_FAILED
     facts = _of(pod) if reason is Reason.WORKSPACE_FULL else {"detail": activity.problem}

@@ -128,14 +128,8 @@ def _refuse_new_work(runner: Runner) -> None:
         sentence = "The runner is being put to sleep; submit again when it is awake."
         raise Refusal(Status.UNAVAILABLE, "DRAINING", sentence, {})
     runner.refuse_unusable()
-    disk = runner.log.disk_state()
-    if disk.full:
-        raise Refusal(
-            Status.RESOURCE_EXHAUSTED,
-            "DISK_FULL",
-            f"The volume is {disk.fraction_used:.0%} full; free some space and try again.",
-            {},
-        )
+    if fullness := runner.fullness:
+        raise fullness
 
 
 def _check_model(runner: Runner, session: Session, submission: Submission) -> None:

@@ -410,6 +410,15 @@ class Runner:
             return Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal)
         return None
 
+    @property
+    def fullness(self) -> Refusal | None:
+        """Why nothing new is taken while the volume is full; what was taken goes on."""
+        disk = self.log.disk_state()
+        if not disk.full:
+            return None
+        sentence = f"The volume is {disk.fraction_used:.0%} full; free some space and try again."
+        return Refusal(Status.RESOURCE_EXHAUSTED, "DISK_FULL", sentence)
+
     def refuse_unusable(self) -> None:
         """Raises what is in the way of any work, if anything is."""
         if problem := self.problem:

@@ -266,7 +266,7 @@ class SessionServer(SessionServiceServicer):
         )
         if turn := activity.last_turn(runner):
             answer.last_turn.CopyFrom(codec.timestamp(turn))
-        if problem := runner.problem:
+        if problem := runner.problem or runner.fullness:
             answer.problem.reason, answer.problem.message = problem.reason, problem.message
         return answer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -68,6 +67,11 @@ async def refusal(runner: FaultyRunner, text: str, message_id: str) -> str:
     return from_rpc_error(refused.value).reason
 
 
+async def problem(runner: FaultyRunner) -> str:
+    """Why nothing can run there, as the operator is told."""
+    return (await runner.stub.Activity(pb.ActivityRequest())).problem.reason
+
+
 async def test_a_full_disk_refuses_new_work_ends_what_runs_and_loses_nothing(
     tmp_path: Path, scripted: ScriptedClaude, small_volume: Path
 ) -> None:
@@ -84,7 +88,9 @@ async def test_a_full_disk_refuses_new_work_ends_what_runs_and_loses_nothing(
         assert ended.outcome is TurnOutcome.COMPLETED
         assert ended.final_markdown == "begun\nwhile it was full"
         assert await refusal(runner, "refused", "m9") == "DISK_FULL"
+        assert await problem(runner) == "DISK_FULL"
         filler.unlink()
+        assert await problem(runner) == ""
         assert (await runner.turn("there is room", message_id="m9")).outcome is (
             TurnOutcome.COMPLETED
         )
@@ -175,8 +181,7 @@ async def test_calls_that_only_read_work_on_a_full_disk(
             )
         )
         assert acked.acked.sequence == 3
-        async with asyncio.timeout(20):
-            assert await runner.stop() == 0
+        assert await runner.stop() == 0
         filler.unlink()
         await runner.start()
         assert (await runner.turn("after")).outcome is TurnOutcome.COMPLETED

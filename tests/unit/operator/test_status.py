@@ -192,6 +192,7 @@ def test_each_stage_has_its_phase_and_reason(
         ("RepositoryRefused", Reason.REPOSITORY_REFUSED),
         ("WorkspaceForeign", Reason.WORKSPACE_FOREIGN),
         ("WorkspaceFull", Reason.WORKSPACE_FULL),
+        ("DISK_FULL", Reason.WORKSPACE_FULL),
         ("WorkspaceLocked", Reason.WORKSPACE_LOCKED),
         ("WorktreeFailed", Reason.WORKSPACE_FAILED),
         ("AGENT_VERSION", Reason.WORKSPACE_FAILED),
