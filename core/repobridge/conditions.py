@@ -154,7 +154,7 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         " class needs allowVolumeExpansion: true.",
         Reason.VOLUME_ZONE_CONFLICT: "The workspace's volume is in a zone where no node can take"
         " the pod: {detail} Add a node there, or free one.",
-        Reason.CLONE_FAILED: "The repository can't be cloned: {detail} Correct repository.url and"
+        Reason.CLONE_FAILED: "{detail} Correct repository.url and"
         " repository.ref, or let the pod reach the host in network.egress.",
         Reason.CREDENTIALS_MISSING: "The repository needs credentials: {detail} Put them into a"
         " Secret and name it in repository.credentialsSecretRef.",
