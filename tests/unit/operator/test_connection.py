@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.api_client import ApiClient
 
+from repobridge_operator.cluster import Cluster, Resource
 from repobridge_operator.connection import ConnectionRefused, connection
 
 
@@ -38,6 +42,29 @@ async def test_a_kubeconfig_gives_address_and_token(tmp_path: Path) -> None:
     found = await connection(path, "")
     assert found.host == "https://127.0.0.1:6443"
     assert await found.get_api_key_with_prefix("BearerToken") == "Bearer t0ken"
+
+
+async def test_calls_go_where_the_kubeconfig_says_as_the_watches_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    async def answer(request: web.Request) -> web.Response:
+        told.append(request.headers["Authorization"])
+        return web.json_response({"kind": "Pod"})
+
+    server = web.Application()
+    server.router.add_get("/api/v1/namespaces/here/pods/one", answer)
+    # Neither a proxy of the environment nor somebody's ~/.netrc has a say.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    path = tmp_path / "kubeconfig"
+    async with TestServer(server) as api:
+        path.write_text(_KUBECONFIG.replace("https://127.0.0.1:6443", str(api.make_url(""))))
+        async with ApiClient(await connection(path, "")) as client:
+            found = await Cluster(client).get(Resource.POD, "here", "one")
+    assert (found, told) == ({"kind": "Pod"}, ["Bearer t0ken"])
 
 
 _KUBECONFIG = """
