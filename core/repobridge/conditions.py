@@ -69,6 +69,7 @@ class Reason(StrEnum):
     RUNNER_SILENT = "RunnerSilent"
     SECRET_MISSING = "SecretMissing"  # noqa: S105
     UNSCHEDULABLE = "Unschedulable"
+    VOLUME_GROWING = "VolumeGrowing"
     VOLUME_MISSING = "VolumeMissing"
     VOLUME_MOUNT_FAILED = "VolumeMountFailed"
     VOLUME_PENDING = "VolumePending"
@@ -144,14 +145,15 @@ SENTENCES: Mapping[Reason, str] = MappingProxyType(
         " pod starts by itself.",
         Reason.UNSCHEDULABLE: "No node can take the pod: {detail} Lower spec.resources, change"
         " spec.pod's nodeSelector, tolerations or affinity, or add a node.",
+        Reason.VOLUME_GROWING: "Claim {claim} grows to {size}: {detail} Sessions go on meanwhile.",
         Reason.VOLUME_MISSING: "Claim {claim} does not exist. Create it, or correct"
         " workspace.existingClaim.",
         Reason.VOLUME_MOUNT_FAILED: "The node can't mount the workspace: {detail} It is tried again"
         " by itself; if another node still has the volume, that one must let go first.",
         Reason.VOLUME_PENDING: "Claim {claim} has no volume yet: {detail} See that its storage"
         " class exists and can make one of this size.",
-        Reason.VOLUME_RESIZE_FAILED: "Claim {claim} can't grow to {size}: {detail} Its storage"
-        " class needs allowVolumeExpansion: true.",
+        Reason.VOLUME_RESIZE_FAILED: "Claim {claim} can't grow to {size}: {detail} See that its"
+        " storage class has allowVolumeExpansion: true, and its storage the room.",
         Reason.VOLUME_ZONE_CONFLICT: "The workspace's volume is in a zone where no node can take"
         " the pod: {detail} Add a node there, or free one.",
         Reason.CLONE_FAILED: "{detail} Correct repository.url and"

@@ -26,7 +26,7 @@ from repobridge_operator.cluster import (
 )
 from repobridge_operator.keeper import Keeper
 from repobridge_operator.observed import BridgeKey, BridgeView, Observed
-from repobridge_operator.plan import Action, Apply, CreatePod, DeletePod, Ending, Issue
+from repobridge_operator.plan import Action, Apply, CreatePod, DeletePod, Ending, Grow, Issue
 from repobridge_operator.refusals import ApiRefusal
 from repobridge_operator.resources import identity, naming
 from repobridge_operator.resources.identity import issue_for_bridge, make_bridge_secret
@@ -46,6 +46,8 @@ class Carried:
     is_pod_made: bool = False
     refusal: ApiRefusal | None = None
     """What the API server refused last."""
+    not_grown: ApiRefusal | None = None
+    """Why the API server did not let the claim grow."""
     taken: str = ""
     """An object that has our name and is somebody else's."""
     again_at: datetime | None = None
@@ -123,7 +125,10 @@ class CarryOut:
             except Refused as error:
                 refusal = _refusal(action, bridge, error)
                 _log.warning("refused", bridge=_name(bridge), kind=refusal.kind, error=str(error))
-                carried = replace(carried, refusal=refusal)
+                if isinstance(action, Grow):
+                    carried = replace(carried, not_grown=refusal)
+                else:
+                    carried = replace(carried, refusal=refusal)
             else:
                 made = carried.is_pod_made or (isinstance(action, CreatePod) and not taken)
                 taken = carried.taken or taken
@@ -135,6 +140,8 @@ class CarryOut:
         match action:
             case Apply(resource=resource, manifest=manifest):
                 return await self._apply(resource, manifest, bridge)
+            case Grow(manifest=manifest):
+                return await self._apply(Resource.CLAIM, manifest, bridge)
             case Issue(stale=stale):
                 _log.debug("new certificate", bridge=_name(bridge), stale=stale)
                 return await self._apply(Resource.SECRET, self._secret_manifest(bridge), bridge)
@@ -276,6 +283,8 @@ def _refusal(action: Action, bridge: RepoBridge, error: Refused) -> ApiRefusal:
     match action:
         case Apply(resource=resource, manifest=manifest):
             kind, name = resource.kind, str(_metadata(manifest)["name"])
+        case Grow(manifest=manifest):
+            kind, name = Resource.CLAIM.kind, str(_metadata(manifest)["name"])
         case Issue():
             kind, name = Resource.SECRET.kind, naming.tls_secret_name(bridge.metadata.name)
         case CreatePod() | DeletePod():

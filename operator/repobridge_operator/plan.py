@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from repobridge.crd import RepoBridge
 from repobridge_operator.authority import Authority
@@ -72,6 +73,13 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Grow:
+    """Let the claim grow; what keeps it from growing keeps nothing else from being done."""
+
+    manifest: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """Make a new key and certificate, and the Secret that holds them."""
 
@@ -106,7 +114,7 @@ class DeletePod:
     """How many in a row died young with this one."""
 
 
-Action = Apply | Issue | CreatePod | DeletePod
+Action = Apply | Grow | Issue | CreatePod | DeletePod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +165,30 @@ def _around(seen: Seen, making: Making) -> tuple[Action, ...]:
     stale = identity.stale(seen.secret, seen.authority, now=seen.now, uid=seen.bridge.metadata.uid)
     if stale is not None:
         actions.append(Issue(stale))
-    present = seen.view.claim
-    if present is None or not claim_is_foreign(seen.bridge, present):
-        made = make_claim(seen.bridge, present)
-        # The class that the cluster chose since is no change of ours.
-        claim = made and stamped(made, source=make_claim(seen.bridge, None))
-        if claim and has_drifted(present, claim):
-            actions.append(Apply(Resource.CLAIM, claim))
+    return (*actions, *_claim(seen.bridge, seen.view.claim))
+
+
+def _claim(bridge: RepoBridge, present: Object | None) -> tuple[Action, ...]:
+    """Growth is a step of its own: a claim that can't grow still goes by the spec in all else."""
+    if present is not None and claim_is_foreign(bridge, present):
+        return ()
+    made, grown = make_claim(bridge, present, grows=False), make_claim(bridge, present)
+    if made is None or grown is None:
+        return ()
+    source = claim_source(bridge)
+    claim = stamped(made, source=source)
+    actions: list[Action] = []
+    if has_drifted(present, claim):
+        actions.append(Apply(Resource.CLAIM, claim))
+    if grown != made:
+        actions.append(Grow(stamped(grown, source=source)))
     return tuple(actions)
+
+
+def claim_source(bridge: RepoBridge) -> dict[str, Any]:
+    """What a claim's hash is of: neither its size, nor the class that the cluster chose since."""
+    made = make_claim(bridge, None) or {}
+    return {**made, "spec": {k: v for k, v in made.get("spec", {}).items() if k != "resources"}}
 
 
 def _ending(seen: Seen, pod: Object) -> tuple[DeletePod | None, datetime | None]:

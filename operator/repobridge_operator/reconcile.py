@@ -41,6 +41,7 @@ _BRIEF = timedelta(seconds=0.3)
 on every wake.
 """
 
+_GROWTH_AGAIN_SECONDS = 300.0
 _log = Logger("repobridge.operator")
 
 
@@ -126,7 +127,12 @@ class Reconciler:
         seen = await self._seen(after, bridge, verdict, outlook, carried)
         wrote, look_at = await self._report(replace(seen, not_resized=resized.refusal))
         looked = self._looked(_result(carried, wrote), carried.again_at, look_at)
-        pauses = (looked.again_seconds, resized.again_seconds, self._events_seconds(after))
+        pauses = (
+            looked.again_seconds,
+            resized.again_seconds,
+            self._events_seconds(after),
+            _GROWTH_AGAIN_SECONDS if carried.not_grown else None,
+        )
         return replace(
             looked, again_seconds=min((s for s in pauses if s is not None), default=None)
         )
@@ -194,6 +200,7 @@ class Reconciler:
             events=await self._pod_events.of(pod) if pod else (),
             claim=view.claim,
             refusal=carried.refusal,
+            not_grown=carried.not_grown,
             taken=taken,
             activity=report.activity if report else None,
             silent=report.silence if report else "",

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from repobridge import quantities
 from repobridge.claims import Verdict
 from repobridge.conditions import Phase, Reason, sentence
 from repobridge.crd import Condition, Endpoint, RepoBridge
@@ -22,6 +21,7 @@ from repobridge.idle import Activity
 from repobridge.session.events import RunnerState
 from repobridge_operator.deathcauses import cause_of_death
 from repobridge_operator.deaths import replacement_of
+from repobridge_operator.growth import cause_of_growth
 from repobridge_operator.podstate import (
     condition,
     node_lost_since,
@@ -36,7 +36,7 @@ from repobridge_operator.podstate import (
 from repobridge_operator.refusals import ApiRefusal, Cause, cause_of_refusal
 from repobridge_operator.resources import naming
 from repobridge_operator.resources.runnersettings import GRPC_PORT
-from repobridge_operator.resources.storage import claim_is_foreign, growth_failure
+from repobridge_operator.resources.storage import claim_is_foreign
 from repobridge_operator.startcauses import Event, cause_of_waiting, is_pulling, pulling
 
 _TOLD_BY_RUNNERS = frozenset(
@@ -73,6 +73,8 @@ class Seen:
     claim: Mapping[str, Any] | None = None
     refusal: ApiRefusal | None = None
     """What the API server refused last, if it has not taken it since."""
+    not_grown: ApiRefusal | None = None
+    """Why the API server does not let the claim grow."""
     taken: str = ""
     """An object of a name that is ours by right, and is not this bridge's."""
     activity: Activity | None = None
@@ -123,7 +125,7 @@ def observe(seen: Seen, *, now: datetime) -> Standing:
         phase=phase,
         accepted=Said(seen.verdict.accepted, seen.verdict.reason, seen.verdict.message),
         ready=_kept(ready, before.condition("Ready")),
-        update_pending=_update_pending(seen),
+        update_pending=_kept(_update_pending(seen), before.condition("UpdatePending")),
         replicas=0 if pod is None or pod_is_finished(pod) else 1,
         selector=naming.selector(meta.uid),
         channel_id=channel if seen.verdict.accepted else "",
@@ -286,20 +288,8 @@ def _update_pending(seen: Seen) -> Said:
             return _said(True, _cause(Reason.RESIZE_REFUSED, detail=detail))
         if seen.not_resized:
             return _said(True, _cause(Reason.RESIZE_REFUSED, detail=seen.not_resized))
-    growth = _growth_failure(seen)
+    growth = cause_of_growth(seen.bridge, seen.claim, refusal=seen.not_grown)
     return _said(True, growth) if growth else _UP_TO_DATE
-
-
-def _growth_failure(seen: Seen) -> Cause | None:
-    if seen.refusal is not None:
-        cause = _refused(seen, seen.refusal)
-        if cause.reason is Reason.VOLUME_RESIZE_FAILED:
-            return cause
-    if seen.claim is None or not (detail := growth_failure(seen.claim)):
-        return None
-    size = quantities.text(seen.bridge.spec.workspace.size_bytes)
-    name = seen.claim["metadata"]["name"]
-    return _cause(Reason.VOLUME_RESIZE_FAILED, claim=name, size=size, detail=detail)
 
 
 def _endpoint(pod: Mapping[str, Any]) -> Endpoint | None:
@@ -334,6 +324,7 @@ _WAVERING = frozenset(
         Reason.UNSCHEDULABLE,
         Reason.VOLUME_MOUNT_FAILED,
         Reason.VOLUME_PENDING,
+        Reason.VOLUME_RESIZE_FAILED,
         Reason.VOLUME_ZONE_CONFLICT,
     }
 )

@@ -10,23 +10,25 @@ from repobridge.crd import Reclaim, RepoBridge
 from repobridge_operator.resources import naming
 
 _DEFAULT_MODES = ["ReadWriteOnce"]
-_GROWTH_ERRORS = frozenset({"ControllerResizeError", "NodeResizeError"})
 
 
-def make_claim(bridge: RepoBridge, present: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def make_claim(
+    bridge: RepoBridge, present: Mapping[str, Any] | None, *, grows: bool = True
+) -> dict[str, Any] | None:
     """The claim to apply, awake or asleep; None where the spec names one that exists already.
 
     `present` is the claim as it is. It only ever grows, once it has a volume, and keeps what can't
-    be changed. With `reclaim: Delete` the bridge owns it; applied without the reference, by the
-    same field manager, it is nobody's. Where the plugin OwnerReferencesPermissionEnforcement is on,
-    taking that reference away needs the right to delete claims.
+    be changed; with `grows` false it keeps its size too. With `reclaim: Delete` the bridge owns it;
+    applied without the reference, by the same field manager, it is nobody's. Where the plugin
+    OwnerReferencesPermissionEnforcement is on, taking that reference away needs the right to delete
+    claims.
     """
     workspace, meta = bridge.spec.workspace, bridge.metadata
     if workspace.existing_claim is not None:
         return None
     spec: dict[str, Any] = {
         "accessModes": _present(present, "accessModes") or _DEFAULT_MODES,
-        "resources": {"requests": {"storage": _size(workspace.size_bytes, present)}},
+        "resources": {"requests": {"storage": _size(workspace.size_bytes, present, grows)}},
     }
     class_name = workspace.storage_class_name
     if present is not None:
@@ -61,23 +63,13 @@ def _present(present: Mapping[str, Any] | None, name: str) -> Any:
     return present.get("spec", {}).get(name) if present else None
 
 
-def _size(wanted: int, present: Mapping[str, Any] | None) -> str:
+def _size(wanted: int, present: Mapping[str, Any] | None, grows: bool) -> str:
     resources = _present(present, "resources") or {}
     found = (resources.get("requests") or {}).get("storage")
     if found is None or present is None:
         return quantities.text(wanted)
     # The API server refuses to change a claim that has no volume yet.
     is_bound = (present.get("status") or {}).get("phase") == "Bound"
-    if not is_bound or quantities.whole(found) >= wanted:
+    if not grows or not is_bound or quantities.whole(found) >= wanted:
         return str(found)
     return quantities.text(wanted)
-
-
-def growth_failure(claim: Mapping[str, Any]) -> str:
-    """Why a claim did not grow, as its storage says; empty while nothing is wrong with it."""
-    status = claim.get("status") or {}
-    for each in status.get("conditions") or ():
-        if each.get("type") in _GROWTH_ERRORS and each.get("status") == "True":
-            return str(each.get("message") or each["type"])
-    stage = (status.get("allocatedResourceStatuses") or {}).get("storage", "")
-    return str(stage) if stage.endswith("Infeasible") else ""

@@ -22,10 +22,12 @@ from repobridge_operator.plan import (
     CreatePod,
     DeletePod,
     Ending,
+    Grow,
     Issue,
     Making,
     Plan,
     Seen,
+    claim_source,
     outlook,
     plan,
 )
@@ -52,7 +54,7 @@ SECRET = make_bridge_secret(
 POLICY = stamped(make_network_policy(bridge(), settings=MAKING.network))
 _CLAIM = make_claim(bridge(), None)
 assert _CLAIM is not None
-CLAIM = stamped(_CLAIM)
+CLAIM = stamped(_CLAIM, source=claim_source(bridge()))
 AWAKE = {"replicas": 1}
 PERMISSION = Permission(POD_UID, Ground.DRAINED, "7")
 
@@ -182,7 +184,35 @@ def test_what_is_no_longer_named_is_taken_back() -> None:
     owned = {"workspace": {"reclaim": "Delete"}}
     claim = make_claim(bridge(owned), None)
     assert claim is not None
-    assert planned(claim=stamped(claim)).actions == (Apply(Resource.CLAIM, CLAIM),)
+    assert planned(claim=stamped(claim, source=claim_source(bridge(owned)))).actions == (
+        Apply(Resource.CLAIM, CLAIM),
+    )
+
+
+def grown_claim(reclaim: str = "Retain") -> dict[str, Any]:
+    larger = bridge({"workspace": {"size": "20Gi", "reclaim": reclaim}})
+    made = make_claim(larger, None)
+    assert made is not None
+    return stamped(made, source=claim_source(larger))
+
+
+def test_a_bound_claim_grows_in_one_step() -> None:
+    bound = {**CLAIM, "status": {"phase": "Bound"}}
+    larger = {"workspace": {"size": "20Gi"}}
+    assert planned(larger, claim=bound).actions == (Grow(grown_claim()),)
+    assert planned(larger, claim={**grown_claim(), "status": {"phase": "Bound"}}).actions == ()
+    assert planned(larger, claim=CLAIM).actions == ()  # it has no volume yet
+
+
+def test_what_else_changes_does_not_wait_for_the_growth() -> None:
+    spec = {"workspace": {"size": "20Gi", "reclaim": "Delete"}}
+    kept = make_claim(bridge({"workspace": {"reclaim": "Delete"}}), None)
+    assert kept is not None
+    bound = {**CLAIM, "status": {"phase": "Bound"}}
+    assert planned(spec, claim=bound).actions == (
+        Apply(Resource.CLAIM, stamped(kept, source=claim_source(bridge(spec)))),
+        Grow(grown_claim("Delete")),
+    )
 
 
 def test_a_certificate_that_is_due_is_made_anew() -> None:

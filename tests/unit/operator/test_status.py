@@ -311,7 +311,7 @@ def test_a_failure_that_goes_on_with_other_numbers_is_told_as_before() -> None:
         (_seen(AWAKE, pod=running()), Reason.UP_TO_DATE, False),
         (
             _seen(
-                refusal=ApiRefusal(
+                not_grown=ApiRefusal(
                     kind="PersistentVolumeClaim",
                     name="rb-payments-workspace-0",
                     message="only dynamically provisioned pvc can be resized",
@@ -328,16 +328,37 @@ def test_what_waits_for_an_idle_bridge_is_told(seen: Seen, reason: Reason, holds
 
 
 def test_a_volume_that_does_not_grow_is_told() -> None:
-    claim = {
+    claim: dict[str, Any] = {
         "metadata": {
             "name": "rb-payments-workspace-0",
             "labels": naming.labels("payments", UID),
         },
-        "status": {"allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"}},
+        "status": {
+            "phase": "Bound",
+            "capacity": {"storage": "10Gi"},
+            "conditions": [
+                {"type": "ControllerResizeError", "status": "True", "message": "request 17 failed"}
+            ],
+        },
     }
-    found = observe(_seen({"workspace": {"size": "20Gi"}}, claim=claim), now=NOW).update_pending
+    spec = {"workspace": {"size": "20Gi"}}
+    found = observe(_seen(spec, claim=claim), now=NOW).update_pending
     assert (found.holds, found.reason) == (True, Reason.VOLUME_RESIZE_FAILED)
-    assert "can't grow to 20Gi: ControllerResizeInfeasible." in found.message
+    assert "can't grow to 20Gi: request 17 failed." in found.message
+    # Its storage tries again and again: that is no news.
+    claim["status"]["conditions"][0]["message"] = "request 18 failed"
+    status = {
+        "conditions": [
+            {
+                "type": "UpdatePending",
+                "status": "True",
+                "reason": "VolumeResizeFailed",
+                "message": found.message,
+                "lastTransitionTime": "2026-11-21T12:00:00Z",
+            }
+        ]
+    }
+    assert observe(_seen(spec, status=status, claim=claim), now=NOW).update_pending == found
 
 
 def test_memory_that_the_node_does_not_give_is_told() -> None:

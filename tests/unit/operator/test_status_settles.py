@@ -118,6 +118,7 @@ _FACTS = st.fixed_dictionaries(
         "events": _EVENTS,
         "claim": st.none() | _CLAIMS,
         "refusal": st.none() | _REFUSALS,
+        "not_grown": st.none() | _REFUSALS,
         "taken": st.sampled_from(["", "Pod rb-payments-0"]),
         "activity": st.none() | _ACTIVITIES,
         "silent": st.sampled_from(["", "connection refused"]),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from repobridge_operator.resources import naming
-from repobridge_operator.resources.storage import claim_is_foreign, growth_failure, make_claim
+from repobridge_operator.resources.storage import claim_is_foreign, make_claim
 from tests.unit.operator.bridges import UID, bridge
 
 
@@ -92,32 +92,3 @@ def test_a_claim_that_an_earlier_namesake_left_is_foreign() -> None:
 def test_a_claim_that_the_spec_names_is_not_foreign() -> None:
     theirs = _present() | {"metadata": {"labels": {}}}
     assert not claim_is_foreign(bridge({"workspace": {"existingClaim": "data"}}), theirs)
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        ({"phase": "Bound"}, ""),
-        ({"conditions": [{"type": "Resizing", "status": "True"}]}, ""),
-        ({"conditions": [{"type": "FileSystemResizePending", "status": "True"}]}, ""),
-        (
-            {
-                "conditions": [
-                    {
-                        "type": "ControllerResizeError",
-                        "status": "True",
-                        "message": "rpc error: code = OutOfRange desc = volume limit",
-                    }
-                ]
-            },
-            "rpc error: code = OutOfRange desc = volume limit",
-        ),
-        (
-            {"allocatedResourceStatuses": {"storage": "NodeResizeInfeasible"}},
-            "NodeResizeInfeasible",
-        ),
-        ({"allocatedResourceStatuses": {"storage": "NodeResizePending"}}, ""),
-    ],
-)
-def test_a_growth_that_fails_is_seen(status: dict[str, Any], expected: str) -> None:
-    assert growth_failure({"status": status}) == expected
