@@ -82,8 +82,10 @@ def prepare_network() -> None:
 def detach_mounts(directory: Path) -> None:
     """Unmounts the layers, and everything below a directory, so that it can be removed for good."""
     for place in (directory, *_COVERED):
-        for point in mounts_under(place):
-            _run("umount", "--lazy", str(point))
+        # Read anew each time: a mount below the directory is there twice, as its peer is in the
+        # place that the directory is bound from, and both go together.
+        while points := mounts_under(place):
+            _run("umount", "--lazy", str(points[0]))
 
 
 def _cover(place: Path, layer: Path) -> None:
