@@ -25,6 +25,13 @@ def cli() -> None:
     help="llm-bridge's own format. Default: $LLM_BRIDGE_CONFIG, or llm-bridge.yaml here.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Default: text.")
+@click.option(
+    "--metrics-address",
+    default="",
+    metavar="HOST:PORT",
+    callback=shared.address,
+    help="Where Prometheus reads the metrics of serve and all its runners. Default: nowhere.",
+)
 @shared.SOCKET
 def serve(**options: Any) -> None:
     """Serve every repo of a configuration on this machine, without Kubernetes.

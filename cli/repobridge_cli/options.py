@@ -39,6 +39,14 @@ def cluster(command: T) -> T:
     return command
 
 
+def address(_: click.Context, __: click.Parameter, value: str) -> str:
+    """Takes HOST:PORT, or nothing."""
+    host, colon, port = value.rpartition(":")
+    if value and not (host and colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, as 127.0.0.1:9464 is.")
+    return value
+
+
 def carry_out(
     module: str, options: Mapping[str, Any], *, function: str = "run", always: bool = False
 ) -> NoReturn:

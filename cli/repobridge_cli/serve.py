@@ -29,7 +29,7 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE
 _SHORTEST_SECRET = 8
 
 
-def run(*, config: str, log_format: str | None, socket: str) -> int:
+def run(*, config: str, log_format: str | None, socket: str, metrics_address: str) -> int:
     """Serves; returns the exit code."""
     environment = dict(os.environ)
     try:
@@ -51,7 +51,9 @@ def run(*, config: str, log_format: str | None, socket: str) -> int:
         and wants_colour(sys.stderr.isatty(), environment.get("NO_COLOR"), environment.get("TERM")),
     )
     try:
-        served = _served(loaded, environment, socket=socket, console=console)
+        served = _served(
+            loaded, environment, socket=socket, metrics_address=metrics_address, console=console
+        )
         try:
             asyncio.run(serve(served))
         finally:
@@ -64,7 +66,12 @@ def run(*, config: str, log_format: str | None, socket: str) -> int:
 
 
 def _served(
-    config: Config, environment: Mapping[str, str], *, socket: str, console: TerminalConsole | None
+    config: Config,
+    environment: Mapping[str, str],
+    *,
+    socket: str,
+    metrics_address: str,
+    console: TerminalConsole | None,
 ) -> Served:
     named = socket or config.socket
     path = Path(named).absolute() if named else places.serve_socket(environment)
@@ -80,6 +87,7 @@ def _served(
         agent_environment_names=config.environment,
         idle_nanoseconds=config.idle_nanoseconds,
         reaps_orphans=True,
+        counts=bool(metrics_address),
     )
     return Served(
         config=config,
@@ -87,6 +95,7 @@ def _served(
         socket=path,
         me=this_person(),
         downloads=Path.cwd(),
+        metrics_address=metrics_address,
         console=console,
     )
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from repobridge.errors import RepoBridgeError
 
 LONGEST_PATH_BYTES = 107
+SCHEME = "unix:"
+"""What an address begins with that is a path."""
 BACKLOG = 128
 
 

@@ -49,6 +49,11 @@ class BridgePlaces:
         return self.directory / "runner.pid"
 
     @property
+    def metrics_socket(self) -> Path:
+        """Where the runner tells what it counts, beside its socket."""
+        return self.socket.with_suffix(".metrics")
+
+    @property
     def progress_file(self) -> Path:
         """How far the gateway has read the runner's log."""
         return self.directory / "progress.json"

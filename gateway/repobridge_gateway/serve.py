@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repobridge.errors import RepoBridgeError
 from repobridge.session.events import Actor
@@ -21,6 +22,9 @@ from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
 from repobridge_gateway.local_server import open_local_server
 from repobridge_gateway.router import Router
 from repobridge_gateway.terminal import run_terminal
+
+if TYPE_CHECKING:
+    from repobridge.machine_address import MachineAddress
 
 _log = Logger(__name__)
 _KILLED_SECONDS = 3.0
@@ -41,6 +45,8 @@ class Served:
     me: Actor
     """The person at the serving terminal."""
     downloads: Path
+    metrics_address: str = ""
+    """HOST:PORT; empty: none."""
     console: TerminalConsole | None = None
     """None where stdin is no terminal."""
 
@@ -72,6 +78,11 @@ async def serve(served: Served) -> None:
     router = Router(fleet)
     server = await open_local_server(served.socket, fleet=fleet, router=router)
     _log.info("listening", socket=str(served.socket))
+    try:
+        machines = _machines(fleet, served.metrics_address)
+    except RepoBridgeError:
+        await server.close()
+        raise
     stopping = asyncio.Event()
     running = asyncio.create_task(fleet.run(), name="fleet")
     async with _signals(on_first=stopping.set, on_second=fleet.kill):
@@ -83,6 +94,18 @@ async def serve(served: Served) -> None:
             fleet.close()
             await running
             await server.close()
+            if machines is not None:
+                await asyncio.to_thread(machines.close)
+
+
+def _machines(fleet: LocalFleet, address: str) -> MachineAddress | None:
+    if not address:
+        return None
+    from repobridge_gateway.fleet import metrics  # noqa: PLC0415 - only where asked for
+
+    machines = metrics.serve(fleet, address)
+    _log.info("metrics served", address=address, port=machines.port)
+    return machines
 
 
 async def _until_ended(

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from repobridge.machine_address import MachineAddress
 from repobridge.session.events import SessionState
-from repobridge_runner.machine_address import MachineAddress
 from repobridge_runner.runner import Runner
 
 
@@ -74,7 +74,7 @@ def _unacked(runner: Runner) -> int:
 
 
 def serve(runner: Runner, address: str) -> MachineAddress:
-    """Serves the metrics at HOST:PORT, in threads of their own, until it is closed."""
+    """Serves the metrics at HOST:PORT or unix:PATH, in threads of their own, until it is closed."""
     registry = CollectorRegistry()
     registry.register(RunnerMetrics(runner))
     return MachineAddress(address, registry)

@@ -31,7 +31,7 @@ from repobridge_runner.server import OPTIONS, SessionServer
 from repobridge_runner.settings import RunnerSettings, SettingsError
 
 if TYPE_CHECKING:
-    from repobridge_runner.machine_address import MachineAddress
+    from repobridge.machine_address import MachineAddress
 
 _log = Logger("repobridge.runner")
 

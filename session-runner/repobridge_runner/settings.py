@@ -102,7 +102,7 @@ class RunnerSettings:
     tls_directory: str = ""
     """Where tls.crt, tls.key and ca.crt are, for `listen_address`; read again as they change."""
     metrics_address: str = ""
-    """HOST:PORT for Prometheus, and for probes at /healthz; empty: none."""
+    """HOST:PORT or unix:PATH for Prometheus, and for probes at /healthz; empty: none."""
     log_format: str = "text"
 
 

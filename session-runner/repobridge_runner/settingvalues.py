@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from repobridge.telemetry import LogFormat
+from repobridge.unix_socket import SCHEME
 
 PERMISSION_MODES = ("acceptEdits", "auto", "bypassPermissions", "default", "dontAsk", "plan")
 _Check = tuple[str, Callable[[Any], bool], str]
@@ -39,6 +41,12 @@ def _is_address(value: str) -> bool:
     return not value or (found is not None and int(found[1]) < 1 << 16)
 
 
+def _is_machine_address(value: str) -> bool:
+    return (value.startswith(SCHEME) and os.path.isabs(value.removeprefix(SCHEME))) or _is_address(
+        value
+    )
+
+
 def _is_positive(value: float) -> bool:
     return 0 < value < float("inf")
 
@@ -62,7 +70,7 @@ _CHECKS: tuple[_Check, ...] = (
     ),
     ("log_format", _FORMATS.__contains__, "one of " + ", ".join(_FORMATS)),
     ("listen_address", _is_address, "HOST:PORT"),
-    ("metrics_address", _is_address, "HOST:PORT"),
+    ("metrics_address", _is_machine_address, "HOST:PORT or unix:/PATH"),
     *((name, _is_positive, "above zero") for name in _POSITIVE),
     *((name, lambda value: _is_positive(value + 1), "zero or more") for name in _NOT_NEGATIVE),
 )

@@ -95,6 +95,11 @@ class LocalBridge:
         """Where the runner listens while it runs."""
         return self._places.socket
 
+    @property
+    def metrics_socket(self) -> Path:
+        """Where it tells what it counts, if somebody wants to know."""
+        return self._places.metrics_socket
+
     async def awake(self) -> RunnerLink:
         """The runner, woken if need be; raises a Refusal when that fails."""
         before = self.status.value.failures

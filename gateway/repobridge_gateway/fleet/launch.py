@@ -8,6 +8,7 @@ import json
 
 from repobridge.errors import RepoBridgeError
 from repobridge.telemetry import Logger
+from repobridge.unix_socket import SCHEME
 from repobridge_gateway.fleet.process import (
     RunnerProcess,
     end_orphans,
@@ -58,7 +59,7 @@ class Launcher:
         """Clears up after a runner: its orphans, its socket, its pid file."""
         self._pids.discard(process.pid)
         process.close()
-        for path in (places.pid_file, places.socket):
+        for path in (places.pid_file, places.socket, places.metrics_socket):
             with contextlib.suppress(OSError):
                 path.unlink()
         if self._settings.reaps_orphans:
@@ -87,7 +88,7 @@ class Launcher:
         }
         if settings.agent_environment_names:
             agent["environment_names"] = list(settings.agent_environment_names)
-        content = {
+        content: dict[str, object] = {
             "bridge_uid": bridge_uid(places),
             "directory": str(spec.working_dir),
             "state_dir": str(places.state_dir),
@@ -97,6 +98,8 @@ class Launcher:
             "guard_root_pid": settings.guard_root_pid,
             "log_format": "json",
         }
+        if settings.counts:
+            content["metrics_address"] = f"{SCHEME}{places.metrics_socket}"
         write_whole(places.settings_file, json.dumps(content, indent=2), durable=False)
 
 

@@ -53,6 +53,8 @@ class FleetSettings:
     """A runner that lived so long is not crashing in a row."""
     reaps_orphans: bool = False
     """True where this process is a subreaper with no children but runners."""
+    counts: bool = False
+    """Whether somebody reads what the runners count."""
     log_level: int = 20
     agent_extra: Mapping[str, object] = field(default_factory=dict)
     """Further fields of the runner's `agent` settings."""

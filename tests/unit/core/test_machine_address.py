@@ -6,19 +6,20 @@ import asyncio
 import errno
 import http.client
 import socket
-import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from repobridge_runner import machine_address
-from repobridge_runner.machine_address import MachineAddress
+from repobridge import machine_address
+from repobridge.machine_address import MachineAddress
 
 
 def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-    connection = http.client.HTTPConnection(host, port, timeout=20)
+    connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -50,9 +51,9 @@ async def test_a_probe_fails_while_the_loop_hangs(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(machine_address, "ANSWER_SECONDS", 0.2)
     async with served() as machines:
         machines.serving()
-        asking = asyncio.get_running_loop().run_in_executor(None, get, machines.port, "/healthz")
-        time.sleep(1.0)  # the loop hangs: nothing but threads goes on
-        status, sentence = await asking
+        with ThreadPoolExecutor(1) as others:
+            # The loop hangs: nothing but threads goes on.
+            status, sentence = others.submit(get, machines.port, "/healthz").result()
     assert (status, sentence) == (503, "the event loop does not answer\n")
 
 
@@ -95,6 +96,22 @@ async def test_a_machine_without_ipv6_is_served_all_the_same(
     monkeypatch.setattr(machine_address._ServerBoth, "server_bind", refused)
     async with served("0.0.0.0:0") as machines:
         assert (await asyncio.to_thread(get, machines.port, "/metrics"))[0] == 200
+
+
+async def test_a_path_is_an_address_and_what_a_killed_process_left_there_is_replaced(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "metrics"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    async with served(f"unix:{path}"):
+        with socket.socket(socket.AF_UNIX) as client:
+            await asyncio.to_thread(client.connect, str(path))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            client.settimeout(20)
+            answer = await asyncio.to_thread(client.makefile("rb").read)
+    assert answer.startswith(b"HTTP/1.0 200 OK")
+    assert b"turns_total 0.0" in answer
 
 
 async def test_an_address_in_use_is_an_error_at_once() -> None:
