@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
 
 
 async def gone(pid: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while alive(pid):
             await asyncio.sleep(0.01)
 
@@ -77,11 +77,14 @@ async def test_a_missing_git_is_an_error_of_ours(tmp_path: Path) -> None:
 
 async def test_a_git_that_hangs_ends_at_its_deadline_with_its_children(tmp_path: Path) -> None:
     script = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > self; wait; sleep 1000"
-    with pytest.raises(GitError) as caught:
-        await git(tmp_path, script=script).run("fetch", directory=tmp_path, deadline_seconds=0.5)
-    assert caught.value.code is None
-    for name in ("child", "self"):
-        await gone(int((tmp_path / name).read_text()))
+    runs = git(tmp_path, script=script)
+    names, deadlines = [tmp_path / "child", tmp_path / "self"], iter((0.5, 2.0, 8.0, 30.0))
+    while not all(name.exists() and name.read_text() for name in names):  # it came that far
+        with pytest.raises(GitError) as caught:
+            await runs.run("fetch", directory=tmp_path, deadline_seconds=next(deadlines))
+        assert caught.value.code is None
+    for name in names:
+        await gone(int(name.read_text()))
 
 
 async def test_a_cancelled_git_is_gone_with_its_children(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ async def test_a_flood_on_stderr_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keeps", [">/dev/null", "2>/dev/null", ""])
 async def test_a_helper_that_stays_behind_does_not_hold_us(tmp_path: Path, keeps: str) -> None:
     script = f"echo said; (sleep 1000 {keeps} & echo $! > child); exit 0"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         result = await git(tmp_path, script=script).run("fetch", directory=tmp_path)
     assert (result.code, result.stdout) == (0, b"said\n")
     os.kill(int((tmp_path / "child").read_text()), 9)

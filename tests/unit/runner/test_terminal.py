@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -34,13 +34,16 @@ FLOOD = "head -c {count} /dev/zero | base64 -w {width}"
 RAW = "stty raw -echo; echo READY; "
 
 
-async def follow(terminal: Terminal, *, delay: float = 0) -> list[bytes | Dropped]:
-    """Everything that a viewer gets, maybe slowly."""
+async def follow(
+    terminal: Terminal, *, until: asyncio.Event | None = None
+) -> list[bytes | Dropped]:
+    """Everything that a viewer gets; of the first item it has enough until something happens."""
     items = []
     with terminal.viewer() as viewer:
         async for item in viewer:
             items.append(item)
-            await asyncio.sleep(delay)
+            if until is not None:
+                await until.wait()
     return items
 
 
@@ -50,27 +53,23 @@ def size_of(items: list[bytes | Dropped]) -> int:
 
 @pytest.mark.parametrize("width", [76, 0], ids=["lines", "one endless line"])
 async def test_a_hundred_megabytes_pass_and_other_tasks_go_on(width: int) -> None:
-    loop = asyncio.get_running_loop()
-    here, there = socket.socketpair()
-    here.setblocking(False)
-    there.setblocking(False)
-    delays: list[float] = []
+    passed: list[int] = []
+    over = asyncio.Event()
 
     async def another_session() -> None:
         while True:
-            started = time.perf_counter()
-            here.send(b"x")
-            await loop.sock_recv(there, 1)
-            delays.append(time.perf_counter() - started)
-            await asyncio.sleep(0.005)
+            before = terminal.output_bytes
+            await asyncio.sleep(0)
+            passed.append(terminal.output_bytes - before)
 
     terminal = await start_shell(FLOOD.format(count=75_000_000, width=width))
     other = asyncio.create_task(another_session())
     fast = asyncio.create_task(follow(terminal))
-    slow = asyncio.create_task(follow(terminal, delay=0.2))
+    slow = asyncio.create_task(follow(terminal, until=over))
 
     status = await terminal.wait()
 
+    over.set()
     other.cancel()
     lines = -(-100_000_000 // 76) if width else 0
     expected = 100_000_000 + 2 * lines
@@ -79,9 +78,8 @@ async def test_a_hundred_megabytes_pass_and_other_tasks_go_on(width: int) -> Non
     slow_items = await slow
     assert size_of(slow_items) == expected
     assert any(isinstance(item, Dropped) for item in slow_items)
-    assert sorted(delays)[int(len(delays) * 0.99)] < 0.05
-    here.close()
-    there.close()
+    # How long a turn of the others is waited for depends on the machine; on how much does not.
+    assert max(passed) <= 1 << 20
 
 
 async def test_the_last_output_is_kept_when_the_reader_comes_late() -> None:
@@ -117,7 +115,7 @@ async def test_observers_get_everything_until_they_stop() -> None:
     await wait_for_output(terminal, b"more")
 
     assert b"".join(seen).endswith(b"READY\r\n") or b"".join(seen).endswith(b"READY\n")
-    await terminal.end(grace_seconds=5)
+    await terminal.end(grace_seconds=60)
 
 
 async def test_input_of_any_size_arrives_whole() -> None:
@@ -143,7 +141,7 @@ async def test_two_writers_at_once_do_not_mix() -> None:
 async def test_a_child_that_never_reads_blocks_nobody() -> None:
     terminal = await start_shell(RAW + "exec sleep 1000")
     await wait_for_output(terminal, b"READY")
-    used = time.process_time()
+    used = time.thread_time()
 
     terminal.write(bytes(1 << 20))
     with pytest.raises(TerminalFull):
@@ -152,9 +150,9 @@ async def test_a_child_that_never_reads_blocks_nobody() -> None:
         async with asyncio.timeout(0.5):
             await terminal.drain()
 
-    assert time.process_time() - used < 0.2, "waiting costs no processor time"
+    assert time.thread_time() - used < 0.2, "waiting costs no processor time"
     draining = asyncio.ensure_future(terminal.drain())
-    await terminal.end(grace_seconds=5)
+    await terminal.end(grace_seconds=60)
     with pytest.raises(TerminalClosed):
         await draining
     with pytest.raises(TerminalClosed):
@@ -190,7 +188,7 @@ async def test_a_late_viewer_begins_with_the_recent_past() -> None:
         past = await anext(viewer)
         terminal.write(b"now")
         now = await anext(viewer)
-    await terminal.end(grace_seconds=5)
+    await terminal.end(grace_seconds=60)
 
     assert isinstance(past, bytes)
     assert past.endswith(b"\n999\n1000\nPAST\n")
@@ -232,6 +230,11 @@ async def test_end_lets_the_child_finish_within_the_grace() -> None:
     assert (await read_all(terminal)).endswith("bye\n")
 
 
+def own_time(seconds: int) -> str:
+    """How long to sleep, as no other test does, nor the same one of another run."""
+    return f"{seconds}.{os.getpid()}"
+
+
 def sleepers(seconds: str) -> list[int]:
     """Which processes sleep for a time that only one test uses."""
     found = []
@@ -259,40 +262,43 @@ ESCAPES = """
 async def test_end_kills_what_ignores_signals_and_left_the_session() -> None:
     # env -i and a lost parent together would leave our sight; here the shell still stands above.
     script = ESCAPES.replace("(setsid env -i sleep {n} &)", "setsid env -i sleep {n} &")
-    terminal = await start_shell(script.format(n="86311", then="while :; do sleep 0.05; done"))
+    n = own_time(86311)
+    terminal = await start_shell(script.format(n=n, then="while :; do sleep 0.05; done"))
     await wait_for_output(terminal, b"READY")
-    assert len(sleepers("86311")) == 5
+    assert len(sleepers(n)) == 5
 
     status = await terminal.end(grace_seconds=0.1)
 
     assert status == ExitStatus(code=None, signal=9, out_of_memory=False)
-    assert sleepers("86311") == []
+    assert sleepers(n) == []
 
 
 async def test_a_child_that_ends_by_itself_leaves_nothing_behind() -> None:
     script = ESCAPES.replace("    (setsid env -i sleep {n} &)\n", "").replace("-lt 5", "-lt 4")
-    terminal = await start_shell(script.format(n="86312", then="exit 3"))
+    n = own_time(86312)
+    terminal = await start_shell(script.format(n=n, then="exit 3"))
 
     status = await terminal.wait()
 
-    assert (status.code, sleepers("86312")) == (3, [])
+    assert (status.code, sleepers(n)) == (3, [])
 
 
 async def test_a_kernel_without_pidfds_is_served_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    terminal = await start_shell("setsid sleep 86313 & trap '' TERM; echo READY; sleep 86313")
+    n = own_time(86313)
+    terminal = await start_shell(f"setsid sleep {n} & trap '' TERM; echo READY; sleep {n}")
     await wait_for_output(terminal, b"READY")
 
     status = await terminal.end(grace_seconds=0.1)
 
     assert status == ExitStatus(code=None, signal=9, out_of_memory=False)
-    assert sleepers("86313") == []
+    assert sleepers(n) == []
 
 
 async def test_two_ends_at_once_tell_the_same() -> None:
     terminal = await start_shell("exec sleep 1000")
 
-    ends = list(await asyncio.gather(*(terminal.end(grace_seconds=5) for _ in range(3))))
+    ends = list(await asyncio.gather(*(terminal.end(grace_seconds=60) for _ in range(3))))
 
     assert ends == [ExitStatus(code=None, signal=signal.SIGTERM, out_of_memory=False)] * 3
 
@@ -319,12 +325,13 @@ async def test_a_signal_reaches_the_whole_group() -> None:
 
 async def test_no_descriptor_is_left_open() -> None:
     await run_shell("true")
-    before = sorted(os.listdir("/proc/self/fd"))
+    gc.collect()  # what earlier tests left goes now, not in between
+    before = set(os.listdir("/proc/self/fd"))
 
     for _ in range(5):
         await run_shell("seq 1 100")
 
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 async def test_ten_flooding_terminals_do_not_mix() -> None:
@@ -342,7 +349,7 @@ async def test_ten_flooding_terminals_do_not_mix() -> None:
     for number, terminal in enumerate(terminals):
         await wait_for_output(terminal, f"{number}\r\n".encode())
 
-    statuses = await asyncio.gather(*(terminal.end(grace_seconds=5) for terminal in terminals))
+    statuses = await asyncio.gather(*(terminal.end(grace_seconds=60) for terminal in terminals))
 
     assert [status.signal for status in statuses] == [signal.SIGTERM] * 10
     for number, terminal in enumerate(terminals):
