@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.claude_home import install_claude, make_claude_env
 from tests.fakes.anthropic import FakeAnthropic
+
+# How long an example takes is the machine's business: a loaded one fails no property.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -23,7 +23,7 @@ NOBODY = 65534
 def knock(path: str) -> str:
     """Connects and says whether a gRPC server answers."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         try:
             connection.connect(path)
             connection.sendall(PREFACE)

@@ -63,7 +63,7 @@ class Program:
     def stop(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_serves_an_outside_process_and_refuses_whatever_the_server_started(
 
     with grpc.insecure_channel(f"unix:{path}") as channel:
         answer = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True
+            health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True
         )
     verdicts = {kind: server.ask(kind) for kind in ("self", "child", "grandchild", "orphan")}
 
@@ -184,7 +184,7 @@ async def health_server(directory: Path) -> AsyncIterator[tuple[Any, Path]]:
 async def check_health(target: str) -> int:
     async with grpc.aio.insecure_channel(target) as channel:
         request = health_pb2.HealthCheckRequest()
-        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=10)
+        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=60)
         return int(answer.status)
 
 
@@ -225,7 +225,7 @@ async def test_a_hundred_connections_at_once_are_served(
         async with grpc.aio.insecure_channel(target, options=options) as channel:
             request = health_pb2.HealthCheckRequest()
             stub = health_pb2_grpc.HealthStub(channel)
-            return int((await stub.Check(request, timeout=30, wait_for_ready=True)).status)
+            return int((await stub.Check(request, timeout=90, wait_for_ready=True)).status)
 
     assert await asyncio.gather(*(one() for _ in range(100))) == [1] * 100
     await guarded.close()
@@ -240,7 +240,7 @@ async def test_serve_lasts_until_the_door_is_closed(
     await asyncio.sleep(0)
 
     await guarded.close()
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, 60)
 
     assert not (directory / "s").exists()
 

@@ -36,7 +36,7 @@ from tests.unit.core.test_tls_files import write
 NOW = datetime.now(UTC)
 CA, OTHER_CA = make_ca(now=NOW), make_ca(now=NOW)
 UID, OTHER_UID = "7f0c2f4e-7e6b-4a53-9b3a-0d6b3f1a2c3d", "00000000-0000-4000-8000-000000000001"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 
 
 def bridge(uid: str = UID, *, ca: Issued = CA, bundle: bytes = b"") -> TlsMaterial:

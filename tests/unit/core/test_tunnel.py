@@ -68,7 +68,7 @@ async def far(tmp_path: Path) -> AsyncIterator[Far]:
 async def check_health(target: str, *, wait: bool = True) -> int:
     async with grpc.aio.insecure_channel(target) as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=wait
+            health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=wait
         )
         return int(answer.status)
 

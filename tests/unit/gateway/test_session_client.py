@@ -14,7 +14,7 @@ from repobridge.errors import Refusal, Status
 from repobridge.session.events import Cursor
 from repobridge_gateway.session_client import SessionClient
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 class Silent:

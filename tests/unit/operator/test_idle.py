@@ -24,7 +24,7 @@ from repobridge_operator.observed import BridgeKey
 from repobridge_operator.runners import Place, Runners
 from repobridge_operator.sleep_values import Facts, Ground, Lower, Lowering, Now, Permission, Want
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 KEY = BridgeKey("team", "payments")
 STUCK = "10.0.0.9"
 """The address at which nobody answers."""

@@ -23,7 +23,7 @@ class Clock:
 
 
 def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-    connection = HTTPConnection(host, port, timeout=10)
+    connection = HTTPConnection(host, port, timeout=60)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -63,7 +63,7 @@ def test_the_loop_beats_by_itself() -> None:
 
     async def beat_twice() -> None:
         task = asyncio.create_task(Health(clock=clock).run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(beats) < 3:
                 await asyncio.sleep(0.01)
         task.cancel()

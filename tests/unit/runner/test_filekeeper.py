@@ -46,7 +46,7 @@ def killed(seen: Path, how: str) -> int:
         keeper, child = (int(parent.stdout.readline()) for _ in range(2))
         others = [psutil.Process(pid) for pid in (keeper, child) if pid]
         parent.kill()
-    psutil.wait_procs(others, timeout=10)
+    psutil.wait_procs(others, timeout=60)
     assert not any(each.is_running() for each in others)
     return keeper
 

@@ -47,7 +47,7 @@ def text(stored: StoredEvent) -> str:
 
 
 async def take(reader: AsyncIterator[StoredEvent], count: int) -> list[StoredEvent]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [await anext(reader) for _ in range(count)]
 
 

@@ -29,7 +29,7 @@ class Reader:
 
     async def take(self) -> tuple[str, str]:
         """The next file's name and content."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             name, path = await (self._next or asyncio.ensure_future(anext(self._files)))
         self._next = None
         with open_regular(path) as file:
@@ -154,7 +154,7 @@ async def test_without_news_the_directory_is_looked_at(tmp_path: Path) -> None:
     assert await reader.take() == ("b", "2")
     shutil.rmtree(outbox)
     await reader.look()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outbox.exists():
             await asyncio.sleep(POLL_SECONDS)
     (outbox / "c").write_text("3")
@@ -196,7 +196,7 @@ async def test_an_outbox_that_was_taken_away_is_made_anew(
         outbox.rename(tmp_path / "away")
     if how == "link":
         outbox.symlink_to(tmp_path / "private")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while outbox.is_symlink() or not outbox.is_dir():
             await asyncio.sleep(0.01)
     (outbox / "new").write_text("x")

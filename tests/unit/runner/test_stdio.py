@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 
 RELAY = (sys.executable, "-m", "repobridge_runner", "relay", "--socket")
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 @pytest.fixture
