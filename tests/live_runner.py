@@ -34,7 +34,7 @@ from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge_runner.settings import AgentSettings, RunnerSettings, dump
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 if TYPE_CHECKING:  # the stub file's own name for the asynchronous calls
     from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
 ANN = pb.Actor(id="uid:1", display_name="Ann", source="terminal")

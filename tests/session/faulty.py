@@ -144,7 +144,7 @@ def kill_agent(runner: LiveRunner) -> None:
     agent_of(runner).send_signal(signal.SIGKILL)
 
 
-async def eventually(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], bool], *, seconds: float = 90.0) -> None:
     """Waits for something that no event tells, such as a process that goes."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -11,8 +11,6 @@ import pytest
 from tests.fakes.anthropic import ApiError, FakeAnthropic, Gate, Text, ToolUse, bash
 from tests.live_serve import LiveServe, finished, live_serve, make_environment, run, saying
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 async def serve(

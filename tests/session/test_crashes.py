@@ -6,7 +6,6 @@ behind it runs in order.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.session.faulty import (
     CONTINUE,
     agent_of,
     assert_one_end_each,
+    eventually,
     kill_agent,
     prompt,
     when,
@@ -130,9 +130,7 @@ async def test_a_turn_that_is_cut_while_a_tool_runs_goes_on_or_says_so(
         await runner.submit("run it")
         await runner.submit("what waits")
         await runner.next(ToolStarted)
-        async with asyncio.timeout(20):
-            while not marks.exists():
-                await asyncio.sleep(0.01)
+        await eventually(marks.exists)
         await written(runner, "run it")
         await crash(runner)
         open_gate(gate)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.claude_home import ROOT
 from tests.fakes.anthropic import FakeAnthropic
 from tests.live_serve import LiveServe, make_environment, run, start
 from tests.session.conftest import make_repository
-
-pytestmark = pytest.mark.timeout(180)
 
 
 async def test_the_smallest_example_serves_its_repo(

@@ -69,7 +69,7 @@ def ask(
             limit=2**24,
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 out, _ = await process.communicate()
         finally:
             if process.returncode is None:

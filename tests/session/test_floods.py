@@ -123,7 +123,6 @@ async def watch(runner: FaultyRunner) -> int:
     return size
 
 
-@pytest.mark.timeout(240)
 async def test_a_reader_that_was_gone_for_ten_thousand_events_gets_exactly_those(
     tmp_path: Path, scripted: ScriptedClaude, record_testsuite_property: Record
 ) -> None:
@@ -160,10 +159,9 @@ async def test_a_reader_that_was_gone_for_ten_thousand_events_gets_exactly_those
             assert indexes == list(range(len(indexes)))
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("conversations", "messages"),
-    [(10, 5), pytest.param(50, 20, marks=pytest.mark.long)],
+    [(10, 5), pytest.param(50, 20, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
 )
 async def test_many_conversations_share_a_few_agents(
     tmp_path: Path,

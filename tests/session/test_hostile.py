@@ -34,9 +34,9 @@ from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 with grpc.insecure_channel("unix:" + sys.argv[1]) as channel:
     stub = SessionServiceStub(channel)
     try:
-        listed = stub.ListSessions(pb.ListSessionsRequest(), timeout=10)
+        listed = stub.ListSessions(pb.ListSessionsRequest(), timeout=60)
         for request in listed.sessions[0].open_requests:
-            stub.Decide(pb.DecideRequest(request_id=request.request_id, verdict=1), timeout=10)
+            stub.Decide(pb.DecideRequest(request_id=request.request_id, verdict=1), timeout=60)
         print("came in")
     except grpc.RpcError as error:
         print("kept out:", error.code().name)

@@ -17,8 +17,6 @@ from repobridge.session.v1 import session_pb2
 from tests.fakes.anthropic import FakeAnthropic
 from tests.live_serve import WAIT_SECONDS, LiveServe, live_serve
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 async def serve(

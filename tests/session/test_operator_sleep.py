@@ -38,7 +38,7 @@ from tests.live_runner import LiveRunner
 from tests.session.faulty import FaultyRunner, assert_one_end_each, scripted_runner
 
 KEY = BridgeKey("team", "payments")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 POD = "pod-1"
 
 

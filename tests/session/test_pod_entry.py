@@ -96,7 +96,7 @@ async def test_the_agent_commits_in_the_bridges_name(
 async def test_the_relay_reaches_the_runner_over_standard_streams(pod: _PodRunner) -> None:
     words = (*_RUNNER, "relay", "--socket", str(pod.settings.socket))
     async with relayed(words) as stub:
-        listed = await stub.ListSessions(pb.ListSessionsRequest(), timeout=20, wait_for_ready=True)
+        listed = await stub.ListSessions(pb.ListSessionsRequest(), timeout=90, wait_for_ready=True)
     assert listed.runner.bridge_uid == pod.settings.bridge_uid
 
 

@@ -14,7 +14,7 @@ _TABLE = Path("/proc/net/tcp")
 _POLL_SECONDS = 0.002
 
 
-async def until_read(sock: socket.socket, *, timeout: float = 2.0) -> None:
+async def until_read(sock: socket.socket, *, timeout: float = 20.0) -> None:
     """Return when nothing is unread at the peer, or after the timeout."""
     own, peer = _hex_address(sock.getsockname()), _hex_address(sock.getpeername())
     try:

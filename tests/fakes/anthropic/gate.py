@@ -48,7 +48,7 @@ class Gate:
             if not self._is_open:
                 self._passes -= 1
 
-    async def reached(self, arrivals: int = 1, *, timeout: float = 20.0) -> None:
+    async def reached(self, arrivals: int = 1, *, timeout: float = 90.0) -> None:
         """Wait until so many streams have arrived."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: self._arrivals >= arrivals)

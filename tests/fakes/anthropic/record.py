@@ -33,7 +33,7 @@ class Record:
         self.refusals: list[Refusal] = []
         self._changed = asyncio.Condition()
 
-    async def wait_until(self, condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
+    async def wait_until(self, condition: Callable[[], bool], *, timeout: float = 90.0) -> None:
         """Wait until something about the recorded requests is true."""
         try:
             async with asyncio.timeout(timeout), self._changed:
@@ -46,7 +46,7 @@ class Record:
         self,
         predicate: Callable[[MessagesRequest], bool] = lambda request: True,
         *,
-        timeout: float = 20.0,
+        timeout: float = 90.0,
     ) -> MessagesRequest:
         """The first conversation request that satisfies, already there or still to come."""
         await self.wait_until(lambda: any(map(predicate, self.requests)), timeout=timeout)
