@@ -20,13 +20,13 @@ from repobridge.tls import bridge_channel, client_credentials
 from repobridge.tls_files import TlsMaterial
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner
+from tests.ports import free_port
 from tests.session.faulty import make_runner
-from tests.session.test_endings import free_port
 
 if TYPE_CHECKING:
     from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 
 
 def swap(directory: Path, found: TlsMaterial) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +25,8 @@ from repobridge.session.events import (
 )
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text, bash
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
-from tests.live_runner import LiveRunner
+from tests.live_runner import PATIENCE_SECONDS, LiveRunner
+from tests.ports import free_port
 from tests.session.faulty import (
     CONTINUE,
     FaultyRunner,
@@ -168,17 +168,13 @@ def _lives(process: psutil.Process) -> bool:
 # -------------------------------------------------------------------- metrics
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 async def metrics(port: int) -> dict[str, float]:
     """Every sample, by its name with labels."""
 
     def ask() -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS
+        ) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -202,22 +198,25 @@ async def test_metrics_tell_what_goes_on_and_orphans_are_reaped(
         await runner.next(TextDelta, where=lambda delta: "begun" in delta.markdown)
         await runner.submit("%ask true", conversation_id="three")
         asked = await runner.approval()
-        busy = await metrics(port)
         prefix = "repobridge_runner_"
+        # The cost and the working tree of a turn are told a little after its end.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (busy := await metrics(port))[f"{prefix}events_total"] != len(runner.events):
+                await asyncio.sleep(0.05)
         assert busy[f'{prefix}sessions{{state="READY"}}'] == 1
         assert busy[f'{prefix}sessions{{state="BUSY"}}'] == 1
         assert busy[f'{prefix}sessions{{state="WAITING"}}'] == 1
         assert busy[f"{prefix}queued_messages"] == 1
         assert busy[f"{prefix}open_requests"] == 1
         assert busy[f'{prefix}turns_total{{outcome="COMPLETED"}}'] == 3
-        assert busy[f"{prefix}events_total"] == len(runner.events)
         assert 0 < busy[f"{prefix}disk_used_ratio"] < 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await metrics(port))[f"{prefix}orphans_reaped_total"] < 1:
                 await asyncio.sleep(0.05)
         await runner.decide(asked.request_id, verdict=1)
         open_gate(gate)
         await runner.ended("m5")
+        await runner.ended("m6")
         ending = await runner.stop()
         assert ending == 0
         await runner.start()

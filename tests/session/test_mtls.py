@@ -30,9 +30,9 @@ from repobridge.tls import (
 )
 from repobridge.tls_files import TlsMaterial
 from tests.fakes.scripted_claude.installed import ScriptedClaude
+from tests.ports import free_port
 from tests.secure_runner import PATIENCE_SECONDS, SecureRunner, secure_runner, swap
-from tests.session.faulty import make_runner
-from tests.session.test_endings import free_port
+from tests.session.faulty import eventually, make_runner
 
 if TYPE_CHECKING:
     pass
@@ -165,7 +165,8 @@ async def test_who_proves_nothing_does_not_get_in(secure: SecureRunner, who: str
         "expired": "certificate has expired",
         "another bridge": "unsupported certificate purpose",
     }[who]
-    assert f"CERTIFICATE_VERIFY_FAILED: {why}" in secure.live.log_text()
+    told = f"CERTIFICATE_VERIFY_FAILED: {why}"
+    await eventually(lambda: told in secure.live.log_text())
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
