@@ -25,6 +25,7 @@ from repobridge.session.events import (
 )
 from repobridge.session.v1 import session_pb2 as pb
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
+from tests.live_runner import PATIENCE_SECONDS
 from tests.live_terminal import KEY_ESCAPE, attached
 from tests.session.faulty import FaultyRunner, assert_one_end_each, eventually, scripted_runner
 
@@ -47,14 +48,14 @@ async def test_an_agent_that_hangs_at_its_start_is_told_with_its_screen_and_mend
     tmp_path: Path, scripted: ScriptedClaude
 ) -> None:
     scripted.script(start="hang", start_message="Loading the spinning wheel")
-    async with scripted_runner(tmp_path, scripted, agent={"start_seconds": 1.5}) as runner:
+    async with scripted_runner(tmp_path, scripted, agent={"start_seconds": 5.0}) as runner:
         await runner.submit("hello")
         await runner.submit("and this")
         await runner.message("m2", MessageState.REJECTED)
         for message_id in ("m1", "m2"):
             rejected = rejection(runner, message_id)
             assert rejected.reason.startswith("AgentStartTimeout: ")
-            assert "did not reach its prompt within 1.5 s" in rejected.reason
+            assert "did not reach its prompt within 5 s" in rejected.reason
             assert "Loading the spinning wheel" in rejected.reason
         scripted.script()
         ended = await runner.turn("once more")
@@ -113,7 +114,7 @@ async def test_an_enter_that_is_lost_is_pressed_once_more(
     tmp_path: Path, scripted: ScriptedClaude
 ) -> None:
     scripted.script(lose_enters=1)
-    async with scripted_runner(tmp_path, scripted, confirm_seconds=0.3) as runner:
+    async with scripted_runner(tmp_path, scripted, confirm_seconds=3.0) as runner:
         ended = await runner.turn("hello")
         assert ended.final_markdown == "echo: hello"
         assert scripted.executed() == ["[Ann via terminal]\nhello"]
@@ -123,7 +124,7 @@ async def test_a_prompt_that_is_never_taken_is_given_back_and_not_pasted_twice(
     tmp_path: Path, scripted: ScriptedClaude
 ) -> None:
     scripted.script(deaf=True)
-    async with scripted_runner(tmp_path, scripted, confirm_seconds=0.3) as runner:
+    async with scripted_runner(tmp_path, scripted, confirm_seconds=3.0) as runner:
         await runner.submit("hello")
         await runner.message("m1", MessageState.REJECTED)
         assert rejection(runner, "m1").reason == "INPUT_NOT_TAKEN"
@@ -220,10 +221,11 @@ async def test_an_agent_that_ignores_sigterm_is_killed_with_all_that_it_left(
         [started], [left] = scripted.recorded("start"), scripted.recorded("left")
         pids = [started["pid"], left["child"]]
         whole = psutil.Process(started["pid"]).children(recursive=True)
+        seen = len(runner.events)
         await runner.stub.Control(
             pb.ControlRequest(conversation_id="main", stop=pb.ControlRequest.Stop())
         )
-        await runner.state(SessionState.EXITED, after=len(runner.events) - 3)
+        await runner.state(SessionState.EXITED, after=seen)
         await eventually(lambda: not any(map(is_running, [*pids, *(p.pid for p in whole)])))
         assert len(whole) >= 2
         assert (await runner.turn("%recall")).outcome is TurnOutcome.COMPLETED
@@ -243,7 +245,7 @@ async def test_an_agent_that_does_not_go_on_with_a_cut_turn_is_ended_and_the_tur
     tmp_path: Path, scripted: ScriptedClaude
 ) -> None:
     scripted.script(forget_cut=True)
-    async with scripted_runner(tmp_path, scripted, confirm_seconds=0.3) as runner:
+    async with scripted_runner(tmp_path, scripted, confirm_seconds=3.0) as runner:
         ended = await runner.turn("%say before\n%die")
         assert ended.outcome is TurnOutcome.LOST
         assert ended.error is not None
@@ -324,7 +326,7 @@ async def posted(url: str, authorization: str, body: bytes) -> int:
     target = urlsplit(url)
     reader, writer = await asyncio.open_connection(target.hostname, target.port)
     writer.write(head(url, authorization, len(body)) + body)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         answer = await reader.readline()
     writer.close()
     return int(answer.split()[1]) if answer else 0
@@ -339,7 +341,7 @@ async def refused_upload(url: str, authorization: str, *, size: int) -> bool:
         for _ in range(size >> 16):
             writer.write(b"x" * (1 << 16))
             await writer.drain()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await reader.readline()
     except ConnectionError:
         return True
