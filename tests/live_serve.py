@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import termios
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyte
 from repobridge.process import read_process
 from tests.fakes.anthropic import FakeAnthropic
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0
 COMMAND = (sys.executable, "-m", "repobridge_cli")
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[^\[])")
 
@@ -128,13 +128,17 @@ class LiveTerminal:
 
     async def has_on_screen(self, text: str) -> None:
         """Waits until a row of the screen holds a text."""
+        await self.until(lambda: any(text in row for row in self.screen), what=repr(text))
+
+    async def until(self, holds: Callable[[], bool], *, what: str = "it") -> None:
+        """Waits until something about the screen is true."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not any(text in row for row in self.screen):
+                while not holds():
                     await self._changed.wait()
         except TimeoutError as error:
             rows = "\n".join(self.screen)
-            raise AssertionError(f"{text!r} never came; on the screen:\n{rows}") from error
+            raise AssertionError(f"{what} never came; on the screen:\n{rows}") from error
 
     def type(self, text: str) -> None:
         """Types."""

@@ -10,8 +10,6 @@ import pytest
 from tests.fakes.anthropic import FakeAnthropic
 from tests.live_serve import LiveServe, live_serve, run
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 async def serve(
@@ -71,14 +69,12 @@ async def test_a_watcher_sees_and_does_not_type(serve: LiveServe) -> None:
 async def test_the_window_follows_the_terminals_size(serve: LiveServe) -> None:
     async with serve.terminal("attach", "demo") as attached:
         await attached.has_on_screen("❯")
-        assert "─" * 100 in attached.screen
+        await attached.has_on_screen("─" * 100)
         attached.resize(70, 20)
         await attached.has_on_screen("─" * 70)
         attached.type("x")
-        await attached.has_on_screen("❯\N{NO-BREAK SPACE}x")
-        (row,) = (n for n, text in enumerate(attached.screen) if text.startswith("❯"))
-        # A frame for the old size would have wrapped to 30 here.
-        assert attached.screen[row - 1] == "─" * 70
+        # A frame for the old size would have wrapped to 30 above the prompt.
+        await attached.until(lambda: _prompt_below_its_rule(attached.screen, 70))
 
 
 async def test_without_a_terminal_it_says_so(serve: LiveServe) -> None:
@@ -87,3 +83,10 @@ async def test_without_a_terminal_it_says_so(serve: LiveServe) -> None:
         2,
         "repobridge attach needs a terminal; to ask: repobridge chat NAME\n",
     )
+
+
+def _prompt_below_its_rule(screen: list[str], columns: int) -> bool:
+    """Whether the one prompt holds what was typed, right below a whole line of so many columns."""
+    rows = [number for number, text in enumerate(screen) if text.startswith("❯")]
+    typed = [screen[row].startswith("❯\N{NO-BREAK SPACE}x") for row in rows]
+    return typed == [True] and screen[rows[0] - 1] == "─" * columns
