@@ -25,7 +25,7 @@ from tests.unit.runner.terminals import read_all, wait_for_output
 DEMO = (sys.executable, "-m", "scripts.demo")
 QUESTION = "How do the tests stand, and what changed lately?"
 COMMAND = "python3 -m unittest -q 2>&1 | tail -n 5; git log --oneline -n 5"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 150
 
 
 @pytest.fixture
@@ -143,6 +143,8 @@ async def test_a_signal_in_the_midst_of_a_turn_ends_everything_that_was_started(
         async for line in process.stdout:
             if line.startswith("● ".encode()):
                 process.send_signal(signal.SIGINT)
+                break
+        await process.stdout.read()
         code = await process.wait()
     assert code == 130
     assert left_behind(place) == ([], [])

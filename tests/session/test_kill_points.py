@@ -7,6 +7,7 @@ of it. `linger` gives whatever acts ahead of its commit the time to be seen.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ async def die_and_recover(runner: FaultyRunner, point: Point) -> bool:
     if reached:
         await runner.died()
     else:
-        await runner.stop()
+        reached = await runner.stop() == -signal.SIGKILL  # at a commit of its end
     await runner.start()
     try:
         await submit_all(runner)
@@ -130,6 +131,8 @@ async def scripted_point(directory: Path, point: Point) -> bool:
         directory / "work", directory / "home", agent=scripted.agent, confirm_seconds=3.0
     )
     reached = await die_and_recover(runner, point)
+    # How acts share a commit differs from run to run: some points lie behind the end.
+    assert reached or int(runner.count.read_text()) < point.at
     assert_accounted(runner, point)
     executed = Counter(scripted.executed())
     assert set(executed.values()) <= {1}, (point, executed)
@@ -160,8 +163,7 @@ async def test_a_runner_killed_at_any_commit_loses_nothing_and_doubles_nothing(
             return await scripted_point(tmp_path / f"p{number}", Point(number, when, linger))
 
     reached = await asyncio.gather(*(at(number) for number in range(1, commits + 1)))
-    # How acts share a commit differs from run to run: the last points may lie behind the end.
-    assert sum(reached) >= commits - 4
+    assert sum(reached) > 10
 
 
 # ------------------------------------------------------------------- real CLI
@@ -197,7 +199,6 @@ def assert_executed_once(runner: FaultyRunner, api: FakeAnthropic, point: Point)
             assert request.prompts.count(prompt) <= 1, (point, request.prompts)
 
 
-@pytest.mark.timeout(300)
 async def test_the_real_agent_survives_a_runner_killed_around_its_prompt(
     tmp_path: Path, claude_path: Path
 ) -> None:
