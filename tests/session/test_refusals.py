@@ -21,7 +21,7 @@ from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge_runner.settings import AgentSettings, RepositorySettings, RunnerSettings, dump
 from tests.fakes.anthropic import FakeAnthropic
-from tests.live_runner import LiveRunner, held_turn, live_runner
+from tests.live_runner import PATIENCE_SECONDS, LiveRunner, held_turn, live_runner
 
 Control = pb.ControlRequest
 ALLOW = pb.VERDICT_ALLOW
@@ -68,8 +68,9 @@ async def test_calls_that_can_not_be_right_are_refused_with_a_reason(
         assert (refusal.status.value, refusal.reason) == (status, reason), refusal
         assert len(refusal.message) > 15, refusal
         assert refusal.message.endswith((".", "!", "?")), refusal
+    seen = len(runner.events)
     late = await _refused(_first(stub.Subscribe(pb.SubscribeRequest(after=future))))
-    assert int(late.params["last"]) >= len(runner.events)
+    assert int(late.params["last"]) >= seen
     other = await _refused(_first(stub.Subscribe(pb.SubscribeRequest(after=foreign))))
     assert other.params["log_id"] == log_id
     assert (await runner.turn("still there?")).outcome is TurnOutcome.COMPLETED
@@ -221,9 +222,18 @@ async def test_the_second_runner_on_one_workspace_refuses(
         refusal = await _refused_eventually(third)
         assert (refusal.status.value, refusal.reason) == ("FAILED_PRECONDITION", "WorkspaceLocked")
         assert str(runner.process.pid) in refusal.message
+        assert (await runner.turn("still mine")).outcome is TurnOutcome.COMPLETED
+        assert await runner.stop() == 0
+        await _usable(third)
     finally:
         assert await third.stop() == 0
-    assert (await runner.turn("still mine")).outcome is TurnOutcome.COMPLETED
+
+
+async def _usable(runner: LiveRunner) -> None:
+    """Waits until nothing is in the way of work there: what was, is looked at now and then."""
+    async with asyncio.timeout(60):
+        while (await runner.stub.Activity(pb.ActivityRequest())).HasField("problem"):
+            await asyncio.sleep(0.1)
 
 
 async def _refused_eventually(runner: LiveRunner) -> Refusal:
@@ -258,7 +268,7 @@ async def _run(config: Path) -> tuple[int, str]:
         cwd=config.parent,
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             _, told = await process.communicate()
     except TimeoutError:
         process.kill()
