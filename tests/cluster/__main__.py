@@ -11,16 +11,21 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
+
+from repobridge import crd
 from scripts.debian import NotInstalled
 from scripts.images import Images, ImagesError, build_images
 from scripts.images.cache import Cache
 from tests.cluster import launch, places
+from tests.cluster.addresses import MODEL_URL
 from tests.cluster.handle import attach
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
 from tests.cluster.probe_image import PROBE_IMAGE
 from tests.clustertools.build import BuildFailed
 from tests.clustertools.cache import ToolMissing, find_tool
+from tests.fakes.anthropic.server import DEFAULT_KEY
 
 _TRY = """
   export KUBECONFIG={kubeconfig}
@@ -31,6 +36,9 @@ Try: kubectl get nodes; kubectl get storageclasses
 It has the images {control_plane} and {session_runner}, of the code as it is:
      helm install repobridge charts/repobridge -n repobridge-system --create-namespace \\
        --set images.registry={registry},images.tag={tag}
+No packet leaves it, so an imitation of the model's API answers in there:
+     kubectl apply -f {sample}
+     kubectl bridge chat hello
 Its daemons' logs: {logs}
 It stays until: make cluster-down
 """
@@ -82,7 +90,7 @@ def _up(place: Place) -> int:
     parts = launch.get_parts(os.environ, _tell)
     images = _build_images()
     try:
-        launch.launch(place, parts, periods=Periods(), is_tied=False, say=_tell)
+        launch.launch(place, parts, periods=Periods(), is_tied=False, say=_tell, has_model=True)
         _tell("loading the project's images")
         cluster = attach(place, parts.tools["kubectl"])
         asyncio.run(cluster.load(*(image.archive for image in images)))
@@ -100,10 +108,33 @@ def _up(place: Place) -> int:
             image=PROBE_IMAGE,
             control_plane=images.control_plane.name,
             session_runner=images.session_runner.name,
+            sample=_write_sample(place),
             logs=place.logs,
         )
     )
     return 0
+
+
+def _write_sample(place: Place) -> Path:
+    """A first bridge, without a repository, as there is none within reach."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "anthropic"},
+        "stringData": {"ANTHROPIC_API_KEY": DEFAULT_KEY, "ANTHROPIC_BASE_URL": MODEL_URL},
+    }
+    bridge = {
+        "apiVersion": crd.API_VERSION,
+        "kind": crd.KIND,
+        "metadata": {"name": "hello"},
+        "spec": {
+            "agent": {"credentialsSecretRef": {"name": "anthropic"}},
+            "workspace": {"size": "1Gi"},
+        },
+    }
+    path = place.directory / "hello.yaml"
+    path.write_text(yaml.safe_dump_all([secret, bridge], sort_keys=False))
+    return path
 
 
 def _down(place: Place) -> int:

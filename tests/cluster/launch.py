@@ -68,7 +68,13 @@ def get_parts(environment: Mapping[str, str], say: Say) -> Parts:
 
 
 def launch(
-    place: Place, parts: Parts, *, periods: Periods, is_tied: bool, say: Say
+    place: Place,
+    parts: Parts,
+    *,
+    periods: Periods,
+    is_tied: bool,
+    say: Say,
+    has_model: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Starts a cluster and returns once its node is ready.
 
@@ -91,6 +97,7 @@ def launch(
                 port=listener.getsockname()[1],
                 report=writing,
                 is_tied=is_tied,
+                has_model=has_model,
             )
             try:
                 process = _start(plan, lock)

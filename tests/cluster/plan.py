@@ -33,6 +33,8 @@ class Plan:
     """A pipe, inherited, for `Said`."""
     is_tied: bool
     """Whether the cluster ends with its standard input."""
+    has_model: bool = False
+    """Whether an imitation of the model's API answers in it, at `MODEL_URL`."""
 
     def dump(self) -> str:
         """The plan as JSON."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from repobridge.relay import relay
 from tests.cluster import cgroups, control_plane, node, seclusion, storage
-from tests.cluster.addresses import API_PORT, NODE_ADDRESS, NODE_NAME
+from tests.cluster.addresses import API_PORT, MODEL_PORT, NODE_ADDRESS, NODE_NAME
 from tests.cluster.api_client import ApiClient, NotYet
 from tests.cluster.control import ControlServer
 from tests.cluster.control_plane import Credentials
@@ -101,6 +101,8 @@ class Supervisor:
         self._start_node(credentials)
         for each in storage.make_classes():
             await asyncio.to_thread(api.create, storage.CLASSES_PATH, each)
+        if plan.has_model:
+            self._daemons.start(_make_model())
         await ControlServer(self._daemons).serve(plan.place.control)
         self._keep(self._forward())
         await self._until("kubelet", lambda: _is_node_ready(api))
@@ -194,6 +196,11 @@ def take_away(plan: Plan) -> None:
     cgroups.remove(plan.place.name)
     shutil.rmtree(plan.place.directory)
     plan.place.lock.unlink()
+
+
+def _make_model() -> Daemon:
+    answering = ("--host", NODE_ADDRESS, "--port", str(MODEL_PORT), "--scenario", "demo")
+    return Daemon("model", [sys.executable, "-m", "tests.fakes.anthropic", *answering])
 
 
 def _make_admin(credentials: Credentials, directory: Path) -> ApiClient:

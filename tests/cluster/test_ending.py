@@ -16,6 +16,7 @@ import pytest
 
 from repobridge.process import descendants, processes, read_process
 from tests.cluster import cgroups, launch, places
+from tests.cluster.addresses import MODEL_URL
 from tests.cluster.conftest import new_place, tell
 from tests.cluster.handle import Cluster, attach
 from tests.cluster.launch import PROJECT, Parts
@@ -90,9 +91,11 @@ def place() -> Iterator[Place]:
 
 
 def _launch(
-    place: Place, parts: Parts, *, is_tied: bool
+    place: Place, parts: Parts, *, is_tied: bool, has_model: bool = False
 ) -> tuple[Cluster, subprocess.Popen[bytes]]:
-    process = launch.launch(place, parts, periods=Periods(), is_tied=is_tied, say=tell)
+    process = launch.launch(
+        place, parts, periods=Periods(), is_tied=is_tied, say=tell, has_model=has_model
+    )
     return attach(place, parts.tools["kubectl"]), process
 
 
@@ -112,11 +115,12 @@ def test_a_cluster_is_ended_also_while_it_starts(place: Place, cluster_parts: Pa
 
 
 async def test_a_cluster_that_is_ended_leaves_nothing(place: Place, cluster_parts: Parts) -> None:
-    cluster, process = _launch(place, cluster_parts, is_tied=False)
+    cluster, process = _launch(place, cluster_parts, is_tied=False, has_model=True)
     await cluster.apply(make_pod("still-running", "hold"))
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/still-running", "--timeout=30s")
     traces = Traces.of(place)
     assert _names(traces) >= {"kubelet", "containerd", "containerd-shim", "probe"}
+    assert (place.logs / "model.log").read_text() == f"{MODEL_URL}\n"
 
     assert launch.end(place) is True
 

@@ -54,6 +54,7 @@ class FakeAnthropic(Record):
         *,
         handler: Handler = echo,
         key: str = DEFAULT_KEY,
+        host: str = "127.0.0.1",
         port: int = 0,
         seed: int = 0,
         new_chunker: NewChunker = Whole,
@@ -66,7 +67,7 @@ class FakeAnthropic(Record):
         self.new_chunker = new_chunker
         self.has_model = has_model
         self._script = Script(handler)
-        self._address = "127.0.0.1"
+        self._address = host
         self._port = port
         self._listener = listener
         self._clock = clock
