@@ -52,6 +52,8 @@ from repobridge_runner.workspaceerror import WorkspaceError
 
 _log = Logger("repobridge.runner")
 _TRIM_MINUTES = 60
+_PREPARE_AGAIN_SECONDS = 1.0
+_PREPARE_AGAIN_AT_MOST_SECONDS = 300.0
 
 
 class Runner:
@@ -164,26 +166,42 @@ class Runner:
         await self.journal.write(act, essential=True)
 
     async def _prepare(self) -> None:
+        """Prepares the workspace, again and again while something is in the way that may go."""
+        seconds = _PREPARE_AGAIN_SECONDS
+        while not await self._try_to_prepare():
+            await asyncio.sleep(seconds)
+            seconds = min(2 * seconds, _PREPARE_AGAIN_AT_MOST_SECONDS)
+
+    async def _try_to_prepare(self) -> bool:
         def progress(phase: Phase, detail: str) -> None:
             body = SessionChanged(SessionState.STARTING, phase, detail=detail)
-            self.beside(self._log_event(Event(body)), "log progress")
+            self.beside(self._tell(body), "log progress")
 
         try:
             prepared = await self._workspace.prepare(progress)
             if prepared.warning:
-                body = SessionChanged(phase=Phase.FETCHING, detail=prepared.warning)
-                await self.log.append(Event(body))
-            self.state = RunnerState.SERVING
+                await self._tell(SessionChanged(phase=Phase.FETCHING, detail=prepared.warning))
+            self._unusable, self.state = None, RunnerState.SERVING
         except WorkspaceError as error:
-            self._unusable = error
-            _log.error("workspace unusable", reason=error.reason, error=error.sentence)
-            body = SessionChanged(SessionState.EXITED, reason=error.reason, detail=error.sentence)
-            await self.log.append(Event(body))
+            known, self._unusable = self._unusable, error
+            if known is None or known.reason != error.reason:
+                await self._tell_unusable(error)
         self._prepared.set()
         self.touched()
+        return self._unusable is None
 
-    async def _log_event(self, event: Event) -> None:
-        await self.log.append(event)
+    async def _tell_unusable(self, error: WorkspaceError) -> None:
+        _log.error("workspace unusable", reason=error.reason, error=error.sentence)
+        await self._tell(
+            SessionChanged(SessionState.EXITED, reason=error.reason, detail=error.sentence)
+        )
+
+    async def _tell(self, body: SessionChanged) -> None:
+        """Logs how the workspace's preparation goes; a full disk must not keep it from its end."""
+        try:
+            await self.log.append(Event(body))
+        except Refusal as refusal:
+            _log.warning("preparation not told", error=str(refusal))
 
     async def _trim_for_ever(self) -> None:
         was_full = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from repobridge.session.events import (
 )
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
+from repobridge_runner.settings import RepositorySettings
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
+from tests.session.conftest import git, make_repository
 from tests.session.faulty import (
     FaultyRunner,
     assert_one_end_each,
@@ -70,6 +73,13 @@ async def refusal(runner: FaultyRunner, text: str, message_id: str) -> str:
 async def problem(runner: FaultyRunner) -> str:
     """Why nothing can run there, as the operator is told."""
     return (await runner.stub.Activity(pb.ActivityRequest())).problem.reason
+
+
+async def serving(runner: FaultyRunner) -> None:
+    """Waits until its workspace is prepared."""
+    async with asyncio.timeout(60):
+        while (await runner.stub.Activity(pb.ActivityRequest())).state != pb.RUNNER_STATE_SERVING:
+            await asyncio.sleep(0.1)
 
 
 async def test_a_full_disk_refuses_new_work_ends_what_runs_and_loses_nothing(
@@ -137,6 +147,28 @@ async def test_a_runner_that_is_killed_on_a_full_disk_starts_and_tells_what_beca
         assert ended.outcome in (TurnOutcome.COMPLETED, TurnOutcome.LOST)
         assert (await runner.ended("m3")).outcome is TurnOutcome.COMPLETED
         assert_one_end_each(runner)
+
+
+async def test_a_start_on_a_full_disk_that_can_fetch_nothing_serves_once_there_is_room(
+    tmp_path: Path, scripted: ScriptedClaude, small_volume: Path
+) -> None:
+    url = "https://127.0.0.1:1/acme/payments.git"
+    make_repository(tmp_path / "directory")
+    git(tmp_path / "directory", "remote", "add", "origin", url)
+    async with scripted_runner(
+        tmp_path,
+        scripted,
+        state_dir=small_volume / "state",
+        repository=RepositorySettings(url=url),
+    ) as runner:
+        await runner.turn("before")
+        await runner.stop()
+        filler = fill(small_volume)
+        await runner.start()
+        await serving(runner)
+        assert await refusal(runner, "refused", "m9") == "DISK_FULL"
+        filler.unlink()
+        assert (await runner.turn("after", message_id="m9")).outcome is TurnOutcome.COMPLETED
 
 
 async def test_a_request_that_waits_on_a_full_disk_is_decided_and_its_turn_ends(
