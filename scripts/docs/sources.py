@@ -19,6 +19,7 @@ PARTS: Mapping[str, str] = {
     "core": "core/repobridge",
     "gateway": "gateway/repobridge_gateway",
     "runner": "session-runner/repobridge_runner",
+    "operator": "operator/repobridge_operator",
 }
 _UNKNOWN = "…"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -121,9 +122,8 @@ def _words(node: ast.expr) -> str:
 
 
 def _labels(call: ast.Call) -> list[str]:
-    for keyword in call.keywords:
-        if keyword.arg in {"labels", "labelnames"} and isinstance(
-            keyword.value, ast.List | ast.Tuple
-        ):
-            return [_words(each) for each in keyword.value.elts]
+    named = [k.value for k in call.keywords if k.arg in {"labels", "labelnames"}]
+    for given in (*call.args[2:3], *named):
+        if isinstance(given, ast.List | ast.Tuple):
+            return [_words(each) for each in given.elts]
     return []
