@@ -127,10 +127,10 @@ def test_a_second_builder_waits_for_the_first_and_takes_its_result(
     second = threading.Thread(target=lambda: build_missing([tool], cache, tell=tell))
     with cache.lock(tool, on_wait=lambda: None):
         second.start()
-        assert waits.wait(30)
+        assert waits.wait(90)
         with cache.new(tool) as path:
             path.write_text("built by the first")
-    second.join(30)
+    second.join(90)
     assert told == ["hello: waiting for another build …"]
     assert (cache.folder(tool) / "hello").read_text() == "built by the first"
 

@@ -137,7 +137,7 @@ async def test_it_runs_by_itself_and_ends_on_sigterm(scenario: str) -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             url = (await process.stdout.readline()).decode().strip()
             async with aiohttp.ClientSession() as http, http.head(url) as response:
                 assert (url.startswith("http://127.0.0.1:"), response.status) == (True, 200)

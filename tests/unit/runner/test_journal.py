@@ -63,7 +63,7 @@ async def test_concurrent_writers_get_gapless_sequences_in_the_order_of_their_ca
 async def test_acts_that_wait_share_a_commit(journal: Journal) -> None:
     before = journal.commits
     release = threading.Event()
-    first = asyncio.create_task(journal.write(lambda _: release.wait(10)))
+    first = asyncio.create_task(journal.write(lambda _: release.wait(60)))
     rest = [asyncio.create_task(journal.write(lambda t: t.append(delta("x")))) for _ in range(100)]
     await asyncio.sleep(0)
     release.set()
@@ -123,7 +123,7 @@ async def test_listeners_see_events_after_their_commit_and_before_the_writer(
 
 async def test_a_cancelled_caller_leaves_its_act_in_place(journal: Journal) -> None:
     release = threading.Event()
-    first = asyncio.create_task(journal.write(lambda _: release.wait(10)))
+    first = asyncio.create_task(journal.write(lambda _: release.wait(60)))
     cancelled = asyncio.create_task(journal.write(lambda t: t.append(delta("kept"))))
     await asyncio.sleep(0)
     cancelled.cancel()
@@ -141,7 +141,7 @@ async def test_when_too_many_wait_the_next_waits_for_its_place(tmp_path: Path) -
 
     def note(number: int) -> bool:
         started.append(number)
-        return release.wait(10)
+        return release.wait(60)
 
     async def write(number: int) -> bool:
         return await journal.write(lambda _: note(number))
@@ -160,7 +160,7 @@ async def test_a_long_read_holds_no_writer_up_and_sees_one_snapshot(journal: Jou
 
     def slow(connection: sqlite3.Connection) -> tuple[int, int]:
         (before,) = connection.execute("SELECT count(*) FROM events").fetchone()
-        assert release.wait(10)
+        assert release.wait(60)
         (after,) = connection.execute("SELECT count(*) FROM events").fetchone()
         return before, after
 

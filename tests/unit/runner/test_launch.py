@@ -120,7 +120,7 @@ async def test_what_cannot_be_executed_fails_with_a_sentence(
 
     assert caught.value.path == path
     assert caught.value.sentence.startswith(sentence)
-    assert _children() == before
+    assert _children() <= before
 
 
 async def test_a_name_that_path_does_not_hold_and_a_missing_directory_fail() -> None:
@@ -139,7 +139,7 @@ async def test_cancelling_a_launch_leaves_no_process() -> None:
     with pytest.raises(asyncio.CancelledError):
         await launching
 
-    assert _children() == before
+    assert _children() <= before
 
 
 def test_the_program_dies_with_the_process_that_started_it() -> None:
@@ -271,6 +271,6 @@ async def _spawn(
     )
 
 
-def _children() -> list[str]:
-    listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in listed]
+def _children() -> set[str]:
+    """The pids of our children; some of other tests may yet go."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
