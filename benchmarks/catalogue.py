@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks import drain, durable_appends, first_delta, flood, memory, ready, replay, submit
+from benchmarks import (
+    drain,
+    durable_appends,
+    first_delta,
+    flood,
+    many_bridges,
+    memory,
+    ready,
+    replay,
+    submit,
+    wake_api,
+    writes,
+)
 
 BENCHMARKS = (
     submit.BENCHMARK,
@@ -13,4 +25,7 @@ BENCHMARKS = (
     flood.BENCHMARK,
     durable_appends.BENCHMARK,
     replay.BENCHMARK,
+    writes.BENCHMARK,
+    wake_api.BENCHMARK,
+    many_bridges.BENCHMARK,
 )

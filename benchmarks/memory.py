@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Setting
 from benchmarks.measure import Pairs, Samples
+from benchmarks.proc import sizes
 from benchmarks.result import MEGABYTES, Comparison, Row, at_most
 from benchmarks.workplace import workplace
 from repobridge.session.events import SessionChanged, SessionState
@@ -70,24 +71,15 @@ async def _session(runner: LiveRunner, conversation_id: str) -> None:
 
 async def _idle(runner: LiveRunner) -> dict[str, float]:
     await asyncio.sleep(_SETTLE_SECONDS)
-    return _status(runner.process.pid)
-
-
-def _status(pid: int) -> dict[str, float]:
-    """The sizes in /proc/PID/status, in bytes; anybody may read them."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    fields = (line.split() for line in lines)
-    return {
-        words[0].rstrip(":"): float(words[1]) * 1024 for words in fields if words[-1:] == ["kB"]
-    }
+    return sizes(runner.process.pid)
 
 
 def _agents(runner: int, *, named: str) -> list[float]:
-    sizes = []
+    found = []
     for child in Path(f"/proc/{runner}/task/{runner}/children").read_text().split():
         if named in Path(f"/proc/{child}/cmdline").read_text():
-            sizes.append(_status(int(child))["VmRSS"])
-    return sizes
+            found.append(sizes(int(child))["VmRSS"])
+    return found
 
 
 def _median(values: Sequence[float]) -> float:

@@ -28,9 +28,12 @@ class Unit:
 
     def show(self, value: float) -> str:
         """The value for people."""
-        return f"{value * self.scale:,.{self.decimals}f} {self.symbol}"
+        return f"{value * self.scale:,.{self.decimals}f} {self.symbol}".rstrip()
 
 
+COUNT = Unit("", "")
+PERCENT = Unit("%", "1", 1e2)
+SECONDS = Unit("s", "s", 1, 1)
 MILLISECONDS = Unit("ms", "s", 1e3)
 MICROSECONDS = Unit("µs", "s", 1e6, 0)
 PER_SECOND = Unit("/s", "/s", 1, 0)
