@@ -35,6 +35,8 @@ from repobridge_runner.settings import AgentSettings, RunnerSettings, dump
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 
 PATIENCE_SECONDS = 90.0
+SETTINGS = {"shutdown_grace_seconds": 4.0, "confirm_seconds": 20.0}
+"""Of the runners in tests: on a loaded machine an agent takes a prompt late, and takes it."""
 if TYPE_CHECKING:  # the stub file's own name for the asynchronous calls
     from repobridge.session.v1.session_pb2_grpc import SessionServiceAsyncStub
 ANN = pb.Actor(id="uid:1", display_name="Ann", source="terminal")
@@ -284,7 +286,7 @@ async def live_runner(
         state_dir=home / "state",
         socket=home / "run" / "runner.sock",
         agent=replace(AgentSettings(executable=str(claude)), **(agent or {})),
-        **{"shutdown_grace_seconds": 4.0, **settings},
+        **{**SETTINGS, **settings},
     )
     environment = {
         "PATH": os.environ["PATH"],

@@ -22,7 +22,7 @@ from repobridge_runner.settings import AgentSettings, RunnerSettings
 from repobridge_runner.tree import TREE_VARIABLE
 from tests.fakes.anthropic import FakeAnthropic, MessagesRequest, Reply, echo
 from tests.fakes.scripted_claude.installed import ScriptedClaude
-from tests.live_runner import LiveRunner
+from tests.live_runner import SETTINGS, LiveRunner
 
 KILLED_AT = Path(__file__).parents[1] / "programs" / "killed_at.py"
 CONTINUE = "Continue from where you left off."
@@ -72,7 +72,7 @@ def make_runner(
         state_dir=settings.pop("state_dir", home / "state"),
         socket=home / "run" / "runner.sock",
         agent=replace(AgentSettings(), **agent),
-        **{"shutdown_grace_seconds": 4.0, **settings},
+        **{**SETTINGS, **settings},
     )
     return FaultyRunner(
         whole,
