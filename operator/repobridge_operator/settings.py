@@ -71,6 +71,7 @@ class OperatorSettings(BaseSettings):
     tenancy: tuple[TenancySettings, ...] = ()
 
     lease_name: str = Field(default="repobridge-operator", min_length=1)
+    """Which Lease operators contend for: one that finds it held waits."""
     identity: str = ""
     """Who holds the Lease; empty: the host's name and a random part."""
     lease_seconds: float = Field(default=15.0, ge=2.0, le=600.0)
@@ -83,6 +84,7 @@ class OperatorSettings(BaseSettings):
     queue_capacity: int = Field(default=50_000, ge=1)
     """How many bridges may wait; the next full look brings what did not fit."""
     retry_first_seconds: float = Field(default=0.2, gt=0.0)
+    """The wait after a failed look; it doubles with each further one."""
     retry_cap_seconds: float = Field(default=300.0, gt=0.0)
     """The longest wait after failures in a row."""
     call_seconds: float = Field(default=10.0, gt=0.0)
@@ -95,7 +97,9 @@ class OperatorSettings(BaseSettings):
     """How often everything is listed, for deletions that no watch told of."""
 
     log_format: LogFormat = LogFormat.JSON
+    """json or text."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """debug, info, warning or error."""
 
     @model_validator(mode="after")
     def _known_network_fields(self) -> OperatorSettings:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.docs import api, commands, configuration, sources, wire
+from scripts.docs import api, commands, configuration, settings, sources, wire
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ROOT / "docs"
@@ -24,6 +24,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "environment": configuration.environment,
     "logs": sources.logs,
     "metrics": sources.metrics,
+    "operator-settings": settings.operator,
     "refusals": sources.refusals,
     "session-calls": lambda: wire.calls(wire.SESSION),
     "session-messages": lambda: wire.messages(wire.SESSION),

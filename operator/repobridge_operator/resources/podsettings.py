@@ -27,6 +27,7 @@ class PodSettings:
     cpu_request_milli: int = 250
     """Thousandths of a processor that are reserved; there is no limit, as one would slow a wake."""
     ephemeral_request_bytes: int = 256 * MIB
+    """What is reserved of the node's disk."""
     ephemeral_limit_bytes: int = 4 * GIB
     """What `/tmp`, logs and the like may take on the node's disk; beyond it the pod is evicted."""
     shutdown_grace_seconds: int = 20
@@ -34,6 +35,7 @@ class PodSettings:
     termination_margin_seconds: int = 15
     """How much longer than that the kubelet waits before it kills; the runner needs 10."""
     log_format: str = "json"
+    """Of the runners: json or text."""
 
 
 @dataclass(frozen=True, kw_only=True)
