@@ -16,6 +16,7 @@ _LAST_WORDS = "repobridge-runner: "
 _LONGEST_WORDS = 1000
 _BY_THE_NODE = frozenset({"Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
 _NO_WORDS = "it left no message"
+_KILLED = 137
 
 
 def cause_of_death(
@@ -34,7 +35,8 @@ def cause_of_death(
         return _cause(Reason.POD_FAILED, detail=f"{reason}: {words}" if reason else _NO_WORDS)
     if is_unexplained(pod) and (told := _told_by(events, pod)):
         return told
-    if ended.get("reason") == "OOMKilled":
+    # The runtime says so, too, of a runner that ends by itself after an agent of it was killed.
+    if ended.get("reason") == "OOMKilled" and ended.get("exitCode") == _KILLED:
         return _cause(Reason.OUT_OF_MEMORY, limit=_memory_limit(pod))
     return _of_exit(pod, ended, replacement)
 

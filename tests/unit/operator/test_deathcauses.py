@@ -80,6 +80,11 @@ def _cause(one: dict[str, Any]) -> tuple[Reason, str]:
             " made 40 s after",
         ),
         (ended(code=137, reason="OOMKilled", deaths=9), Reason.OUT_OF_MEMORY, "2656Mi"),
+        (
+            ended(code=2, reason="OOMKilled", message=_NO_VOLUME),
+            Reason.POD_FAILED,
+            "ended with exit code 2: The volume /workspace is not there; mount one at that path.",
+        ),
     ],
 )  # fmt: skip
 def test_each_end_has_its_reason(one: dict[str, Any], reason: Reason, told: str) -> None:
