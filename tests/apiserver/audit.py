@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_DEADLINE_SECONDS = 30.0
+_DEADLINE_SECONDS = 90.0
 _POLL_SECONDS = 0.01
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 # Questions about rights and tokens are "created", but nothing is stored.

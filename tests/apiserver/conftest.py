@@ -104,12 +104,12 @@ def install_crd(apiserver: ApiServer) -> Callable[[Path], None]:
     def install(path: Path) -> None:
         kubectl.run("apply", "--server-side", "-f", str(path))
         # Until the server has written a first condition, `kubectl wait` fails at once.
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 90.0
         conditions = ("get", "-f", str(path), "-o", "jsonpath={.status.conditions}")
         while '"Established"' not in kubectl.run(*conditions):
             assert time.monotonic() < deadline, f"{path} is not taken up"
             time.sleep(0.02)
-        kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(path))
+        kubectl.run("wait", "--for=condition=Established", "--timeout=90s", "-f", str(path))
         # What the server tells of itself follows a moment after what it serves.
         group, plural = kubectl.run(
             "get", "-f", str(path), "-o", "jsonpath={.spec.group} {.spec.names.plural}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.tied import tied
 
 _LOG_TAIL_BYTES = 4_000
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 
 
 class Daemon:

@@ -37,7 +37,7 @@ _HOST = "127.0.0.1"
 # Below the range from which the kernel takes ports of outgoing connections.
 _PORTS = range(20_000, 32_000)
 _ATTEMPTS = 5
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _POLL_SECONDS = 0.02
 # The controllers whose work the product relies on: without a namespace's and the collector's,
 # nothing that is deleted goes; without the binder's, no claim may grow.
@@ -120,7 +120,7 @@ class ApiServer:
     def get(self, path: str) -> bytes:
         """What the API answers to a GET by the admin; raises OSError or HTTPException."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
-        connection = http.client.HTTPSConnection(_HOST, self._port, timeout=10, context=context)
+        connection = http.client.HTTPSConnection(_HOST, self._port, timeout=60, context=context)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
             response = connection.getresponse()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.clustertools.cache import find_tool
 
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 120.0
 
 
 class KubectlFailed(Exception):

@@ -23,7 +23,7 @@ from tests.apiserver.access import User
 from tests.apiserver.conftest import MakeUser
 from tests.tied import tied
 
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 120.0
 _POLL_SECONDS = 0.02
 
 Line = Mapping[str, Any]
@@ -80,7 +80,7 @@ class Operator:
         """Waits until it has looked at bridges so many times more."""
         name = "repobridge_operator_reconciles_total"
         wanted = await self.metric(name) + count
-        async with asyncio.timeout(_DEADLINE_SECONDS):
+        async with asyncio.timeout(max(_DEADLINE_SECONDS, count)):
             while await self.metric(name) < wanted:
                 await asyncio.sleep(_POLL_SECONDS)
 
@@ -95,12 +95,12 @@ class Operator:
     def kill(self) -> None:
         """Ends it at any step."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     async def terminate(self) -> int:
         """Asks it to end; its exit code."""
         self.process.terminate()
-        return await asyncio.to_thread(self.process.wait, 20)
+        return await asyncio.to_thread(self.process.wait, 60)
 
 
 @asynccontextmanager
@@ -137,7 +137,7 @@ async def run_operator(
 
 
 def _metric(port: int, name: str, labels: Mapping[str, str]) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return sum(
         sample.value

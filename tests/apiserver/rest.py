@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-_TIMEOUT = aiohttp.ClientTimeout(total=60)
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_TIMEOUT = aiohttp.ClientTimeout(total=120)
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=60)
 # A line of a watch holds a whole object; etcd takes up to 1.5 MiB.
 _LINE_BYTES = 1 << 22
 
@@ -90,7 +90,7 @@ class Rest:
         name: str,
         condition: Callable[[Object | None], bool],
         *,
-        seconds: float = 30.0,
+        seconds: float = 90.0,
     ) -> Object | None:
         """The object once the condition holds for it; None stands for its absence.
 

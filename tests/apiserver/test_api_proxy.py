@@ -136,8 +136,8 @@ async def test_a_silent_watch_tells_nothing_and_stays_open(
     async with user.rest() as rest:
         since = await version(rest, path)
         async with (
-            aclosing(rest.watch(path, since=since, timeoutSeconds="1")) as silenced,
-            aclosing(admin.watch(path, since=since, timeoutSeconds="1")) as direct,
+            aclosing(rest.watch(path, since=since, timeoutSeconds="4")) as silenced,
+            aclosing(admin.watch(path, since=since, timeoutSeconds="4")) as direct,
         ):
             with api_proxy.silence_watches(path=path):
                 first = asyncio.ensure_future(anext(silenced))

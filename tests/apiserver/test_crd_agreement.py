@@ -200,7 +200,6 @@ async def disagreements(admin: Rest, specs: list[Any]) -> list[tuple[bool, Any]]
     return found
 
 
-@pytest.mark.timeout(300)
 async def test_a_sample_of_values_is_taken_by_both_or_by_none(admin: Rest) -> None:
     sample = random.Random(20_260_101).sample(list(variations()), SAMPLE)
     assert await disagreements(admin, sample) == []

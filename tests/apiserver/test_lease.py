@@ -28,9 +28,11 @@ RULES = [
     }
 ]
 NAME = "leader"
-TIMING = Timing(duration_seconds=3.0, renew_seconds=2.0, retry_seconds=0.2)
+TIMING = Timing(duration_seconds=4.0, renew_seconds=3.0, retry_seconds=0.2)
+STEADY = Timing(duration_seconds=8.0, renew_seconds=7.0, retry_seconds=0.2)
+"""For holders that have to stay: none loses it because a machine has much to do."""
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 
 
 @pytest.fixture
@@ -40,12 +42,17 @@ async def user(make_limited_user: MakeUser) -> User:
 
 @asynccontextmanager
 async def contender(
-    user: User, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic
+    user: User,
+    namespace: str,
+    identity: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    timing: Timing = STEADY,
 ) -> AsyncIterator[Lease]:
     """A contender that has not entered yet."""
     async with user.client() as api:
         store = ApiLease(api, namespace=namespace, name=NAME)
-        yield Lease(store, identity=identity, timing=TIMING, clock=clock)
+        yield Lease(store, identity=identity, timing=timing, clock=clock)
 
 
 def leases(namespace: str) -> str:
@@ -71,7 +78,7 @@ async def test_it_is_made_kept_and_released_with_few_rights(
         async with lease:
             spec = await spec_of(admin, namespace)
             assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("one", 0)
-            assert spec["leaseDurationSeconds"] == 3
+            assert spec["leaseDurationSeconds"] == 8
             first = spec["renewTime"]
             await admin.wait_for(
                 leases(namespace), NAME, lambda found: bool(found) and _renewed(found, first)
@@ -93,7 +100,7 @@ async def test_the_second_waits_and_takes_over_at_once_when_the_first_leaves(
         two = await stack.enter_async_context(contender(user, namespace, "two"))
         async with one:
             entering = asyncio.create_task(two.__aenter__())
-            until = time.monotonic() + 1.5 * TIMING.duration_seconds
+            until = time.monotonic() + 1.2 * STEADY.duration_seconds
             while time.monotonic() < until:
                 assert one.is_held
                 assert not two.is_held
@@ -101,7 +108,7 @@ async def test_the_second_waits_and_takes_over_at_once_when_the_first_leaves(
         left = time.monotonic()
         await entering
         took = time.monotonic() - left
-        assert took < TIMING.duration_seconds
+        assert took < STEADY.duration_seconds
         assert not one.is_held
         assert (await spec_of(admin, namespace))["leaseTransitions"] == 1
         await two.__aexit__(None, None, None)
@@ -127,7 +134,7 @@ async def test_of_two_that_make_it_at_once_one_gets_it(user: User, namespace: st
 async def test_a_killed_holder_is_followed_after_the_duration_and_not_before(
     user: User, admin: Rest, namespace: str
 ) -> None:
-    duration = 3.0
+    duration = 6.0
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.programs.lease_holder"),
         *(str(user.kubeconfig), namespace, NAME, "doomed", str(duration)),
@@ -136,19 +143,20 @@ async def test_a_killed_holder_is_followed_after_the_duration_and_not_before(
     )
     try:
         await until_holder(admin, namespace, "doomed")
-        async with contender(user, namespace, "heir") as heir:
+        async with contender(user, namespace, "heir", timing=TIMING) as heir:
             entering = asyncio.create_task(heir.__aenter__())
             # It has seen the holder renew at least once.
             before = (await spec_of(admin, namespace))["renewTime"]
             await admin.wait_for(leases(namespace), NAME, lambda found: _renewed(found, before))
             process.kill()
             await process.wait()
-            killed = time.monotonic()
+            last = await spec_of(admin, namespace)
+            assert last["holderIdentity"] == "doomed"
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await entering
-            took = time.monotonic() - killed
-            # The last renewal was at most a retry and its way before the kill.
-            assert took > duration - Timing.of(duration).retry_seconds - 1.0
+            taken = datetime.fromisoformat((await spec_of(admin, namespace))["acquireTime"])
+            waited = taken - datetime.fromisoformat(last["renewTime"])
+            assert waited.total_seconds() >= duration
             await heir.__aexit__(None, None, None)
     finally:
         if process.returncode is None:
@@ -183,8 +191,10 @@ async def test_a_holder_that_can_not_renew_stops_before_the_next_begins(
     user: User, namespace: str, api_proxy: ApiProxy, trouble: str
 ) -> None:
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_SECONDS):
-        one = await stack.enter_async_context(contender(user.at(api_proxy.url), namespace, "one"))
-        two = await stack.enter_async_context(contender(user, namespace, "two"))
+        one = await stack.enter_async_context(
+            contender(user.at(api_proxy.url), namespace, "one", timing=TIMING)
+        )
+        two = await stack.enter_async_context(contender(user, namespace, "two", timing=TIMING))
         await one.__aenter__()
         entering = asyncio.create_task(two.__aenter__())
         many = 10_000
@@ -213,7 +223,7 @@ async def test_a_renewal_whose_answer_was_lost_is_none_the_less_one(
         fault = api_proxy.cut(method="PUT", carried_out=True)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await fault.used.wait()
-        held_until = time.monotonic() + TIMING.duration_seconds
+        held_until = time.monotonic() + STEADY.duration_seconds
         while time.monotonic() < held_until:
             lease.check()
             await asyncio.sleep(0.05)
@@ -223,7 +233,7 @@ async def test_a_clock_that_jumps_ahead_ends_leadership_before_any_call(
     user: User, namespace: str
 ) -> None:
     jumped = 0.0
-    waiting = contender(user, namespace, "one", lambda: time.monotonic() + jumped)
+    waiting = contender(user, namespace, "one", clock=lambda: time.monotonic() + jumped)
     async with asyncio.timeout(PATIENCE_SECONDS), waiting as lease, lease:
         jumped = 3600.0
         assert not lease.is_held
@@ -243,7 +253,7 @@ async def test_another_holders_wall_clock_is_of_no_importance(
     }
     await admin.create(leases(namespace), body)
     began = time.monotonic()
-    waiting = contender(user, namespace, "one")
+    waiting = contender(user, namespace, "one", timing=TIMING)
     async with asyncio.timeout(PATIENCE_SECONDS), waiting as lease, lease:
         assert time.monotonic() - began >= TIMING.duration_seconds
 

@@ -77,7 +77,7 @@ async def _passed(place: Place, told: Callable[[Object], bool], *, since: Object
     """The first state of the bridge, after another one, of which this is so."""
     version = since["metadata"]["resourceVersion"]
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(90),
         aclosing(place.admin.watch(place.bridges, since=version)) as changes,
     ):
         async for change in changes:

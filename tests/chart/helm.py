@@ -16,7 +16,7 @@ from tests.clustertools.cache import find_tool
 
 REGISTRY = "registry.example/repobridge"
 RELEASE, NAMESPACE = "repobridge", "repobridge-system"
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 120.0
 
 Object = dict[str, Any]
 Values = Mapping[str, Any]

@@ -40,8 +40,8 @@ class Release:
         said = self.helm.release("install", values, namespace=self.namespace)
         self._is_there = True
         name = f"crd/{definition()['metadata']['name']}"
-        await self.kubectl("wait", "--for=jsonpath={.status.conditions}", name, "--timeout=30s")
-        await self.kubectl("wait", "--for=condition=Established", name, "--timeout=30s")
+        await self.kubectl("wait", "--for=jsonpath={.status.conditions}", name, "--timeout=90s")
+        await self.kubectl("wait", "--for=condition=Established", name, "--timeout=90s")
         return said
 
     def upgrade(self, values: Values | None = None) -> None:

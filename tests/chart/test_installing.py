@@ -23,7 +23,6 @@ from tests.chart.release import Release
 from tests.fakes.kubelet import run_kubelet
 
 _FORBIDDEN = 403
-pytestmark = pytest.mark.timeout(180)
 
 
 def bridges(namespace: str) -> str:
@@ -168,7 +167,7 @@ async def until_phase(admin: Rest, namespace: str, *phases: str) -> Object:
         bridges(namespace),
         "one",
         lambda each: each is not None and each.get("status", {}).get("phase") in phases,
-        seconds=60,
+        seconds=120,
     )
     assert found is not None
     return found

@@ -68,8 +68,8 @@ async def test_kubectl_installs_and_the_samples_are_taken(
 ) -> None:
     await kubectl("apply", "--server-side", "-f", str(rendering.FILE))
     name = definition()["metadata"]["name"]
-    await kubectl("wait", "--for=create", f"crd/{name}", "--timeout=30s")
-    await kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    await kubectl("wait", "--for=create", f"crd/{name}", "--timeout=90s")
+    await kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=90s")
     for sample in SAMPLES:
         await kubectl("apply", "--server-side", "-n", namespace, "-f", str(sample))
     bridges = await admin.get(f"/apis/repobridge.dev/v1alpha1/namespaces/{namespace}/repobridges")
