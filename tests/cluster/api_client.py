@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.cluster.addresses import API_PORT, NODE_ADDRESS
 
-_SECONDS = 5.0
+_SECONDS = 30.0
 
 
 class NotYet(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "repobridge-"
-_EMPTYING_SECONDS = 10.0
+_EMPTYING_SECONDS = 60.0
 
 
 def group_name(cluster: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster.daemons import DaemonError, Daemons
 
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 class ControlServer:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.debian import SEARCH_PATH
 
-_STOPPING_SECONDS = 20.0
+_STOPPING_SECONDS = 60.0
 
 
 class DaemonError(Exception):

@@ -18,7 +18,7 @@ from tests.cluster.node import make_import
 from tests.cluster.places import Place
 
 _CLONE_NEWNET = 0x40000000
-_KUBECTL_SECONDS = 60.0
+_KUBECTL_SECONDS = 200.0
 _LOAD_SECONDS = 300.0
 
 
@@ -100,7 +100,7 @@ class Cluster:
         """A listening socket in the cluster's network: pods reach it at the node's address."""
         return self._in_network(lambda: socket.create_server((address, port)))
 
-    def connect(self, address: str, port: int, *, seconds: float = 10.0) -> socket.socket:
+    def connect(self, address: str, port: int, *, seconds: float = 60.0) -> socket.socket:
         """A connection to a pod or Service."""
         return self._in_network(lambda: socket.create_connection((address, port), seconds))
 

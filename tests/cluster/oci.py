@@ -15,7 +15,7 @@ from typing import Any
 VOLUMES: Mapping[str, int] = {"/tmp": 0o2770, "/run/repobridge": 0o2770, "/workspace": 0o2770}
 """The modes of a pod's volumes, which belong to root, and to the group that `fsGroup` names."""
 _WHITEOUT = ".wh."
-_SECONDS = 60
+_SECONDS = 180
 
 
 @dataclass(frozen=True)

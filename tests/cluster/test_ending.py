@@ -24,7 +24,7 @@ from tests.cluster.objects import make_pod
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place, State
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 _OWNER = """
 import os, sys, time
@@ -117,7 +117,7 @@ def test_a_cluster_is_ended_also_while_it_starts(place: Place, cluster_parts: Pa
 async def test_a_cluster_that_is_ended_leaves_nothing(place: Place, cluster_parts: Parts) -> None:
     cluster, process = _launch(place, cluster_parts, is_tied=False, has_model=True)
     await cluster.apply(make_pod("still-running", "hold"))
-    await cluster.kubectl("wait", "--for=condition=Ready", "pod/still-running", "--timeout=30s")
+    await cluster.kubectl("wait", "--for=condition=Ready", "pod/still-running", "--timeout=180s")
     traces = Traces.of(place)
     assert _names(traces) >= {"kubelet", "containerd", "containerd-shim", "probe"}
     assert (place.logs / "model.log").read_text() == f"{MODEL_URL}\n"

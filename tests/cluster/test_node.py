@@ -56,7 +56,7 @@ class Namespace:
         return await self.cluster.get("--namespace", self.name, *arguments)
 
     async def until(self, condition: str, what: str) -> None:
-        await self.kubectl("wait", f"--for={condition}", what, "--timeout=50s")
+        await self.kubectl("wait", f"--for={condition}", what, "--timeout=180s")
 
     async def probe(self, pod: str, *arguments: str) -> str:
         return await self.kubectl("exec", pod, "--", PROBE, *arguments)
@@ -182,7 +182,7 @@ async def test_a_pod_reaches_what_a_test_serves_at_the_nodes_address(here: Names
         listener.setblocking(False)
         address = f"{NODE_ADDRESS}:{listener.getsockname()[1]}"
         finishing = asyncio.create_task(here.finish(make_pod("caller", "dial", address)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             caller, _ = await asyncio.get_running_loop().sock_accept(listener)
         caller.sendall(b"from the test")
         caller.close()
