@@ -226,7 +226,7 @@ async def test_a_cancelled_clone_leaves_neither_files_nor_processes(
             credentials_dir=credentials_dir(tmp_path / "secret"),
         )
         task = asyncio.create_task(work.prepare(unheard))
-        await asyncio.wait_for(server.packing.wait(), 20)
+        await asyncio.wait_for(server.packing.wait(), 90)
         assert git_children(str(tmp_path))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
