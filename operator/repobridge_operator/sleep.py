@@ -100,18 +100,23 @@ def observed(sleep: Sleep, facts: Facts, *, before: Facts | None, now: Now) -> S
     if sleep.phase is Phase.LOWERED and facts.generation > sleep.generation:
         # With the generation of our own write the wish is ours; it is another's if it is awake.
         sleep = replace(sleep, phase=Phase.AGREED, generation=facts.generation, version="")
+    if sleep.phase is Phase.WATCHED and _has_started(before, facts):
+        sleep = replace(sleep, failures=0)  # they say nothing of a runner that is there by now
     if before is None or _is_news(before, facts):
         sleep = replace(sleep, due=now.monotonic)
     return sleep
 
 
+def _has_started(before: Facts | None, facts: Facts) -> bool:
+    return before is not None and before.is_starting_up and not facts.is_starting_up
+
+
 def _is_news(before: Facts, facts: Facts) -> bool:
-    return (before.want, before.address, before.policy, before.is_running) != (
-        facts.want,
-        facts.address,
-        facts.policy,
-        facts.is_running,
-    )
+    return _of_note(before) != _of_note(facts)
+
+
+def _of_note(facts: Facts) -> tuple[object, ...]:
+    return facts.want, facts.address, facts.policy, facts.is_running, facts.is_starting_up
 
 
 def next_action(sleep: Sleep, facts: Facts, now: Now) -> Action | Wait:

@@ -9,7 +9,13 @@ from typing import Any
 from repobridge.conditions import ConditionType, Reason
 from repobridge.crd import RepoBridge
 from repobridge.idle import IdlePolicy
-from repobridge_operator.podstate import pod_address, pod_is_running, runner_status, time_of
+from repobridge_operator.podstate import (
+    pod_address,
+    pod_is_running,
+    pod_is_starting_up,
+    runner_status,
+    time_of,
+)
 from repobridge_operator.resources.runnersettings import GRPC_PORT
 from repobridge_operator.sleep_values import Facts, Want
 
@@ -25,6 +31,7 @@ def facts_of(bridge: RepoBridge, pod: Mapping[str, Any], *, want: Want) -> Facts
         address=pod_address(pod),
         port=GRPC_PORT,
         is_running=pod_is_running(pod),
+        is_starting_up=pod_is_starting_up(pod),
         awake_since=started.timestamp(),
         asleep_since=_asleep_since(bridge, started),
         resource_version=bridge.metadata.resource_version,

@@ -47,6 +47,8 @@ class Facts:
     port: int = 0
     is_running: bool
     """Its container has a process, as the kubelet last said."""
+    is_starting_up: bool = False
+    """The kubelet still waits for the runner to answer its startup probe."""
     awake_since: float
     asleep_since: float | None = None
     """Since when the bridge is to sleep, where a former operator wrote that down."""

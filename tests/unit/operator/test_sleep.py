@@ -273,6 +273,18 @@ def test_an_unreachable_runner_is_waited_for_until_the_time_is_over() -> None:
     assert walk.permission == Permission("p", Ground.UNREACHABLE)
 
 
+def test_what_a_runner_left_unanswered_while_it_started_is_forgotten_and_it_is_asked_anew() -> None:
+    walk = Walk(replace(AWAKE, is_starting_up=True))
+    for wait in (1.0, 2.0):
+        walk.step(Ask(), Unreached("refused"))
+        walk.wait(wait)
+    walk.step(Ask(), Unreached("refused"))
+    assert walk.sleep.failures == 3
+    walk.see(AWAKE)
+    assert walk.sleep.failures == 0
+    assert walk.next() == Ask()
+
+
 def test_a_new_operator_counts_from_the_status_but_asks_for_itself_first() -> None:
     walk = Walk(replace(ASLEEP, asleep_since=EPOCH), seconds=1000)
     assert walk.permission is None

@@ -51,6 +51,13 @@ def test_everything_is_read_from_the_two_objects() -> None:
     )
 
 
+@pytest.mark.parametrize(("started", "expected"), [(False, True), (True, False)])
+def test_a_runner_starts_up_until_its_probe_has_passed(started: bool, expected: bool) -> None:
+    found = pod({"running": {"startedAt": STARTED}}, ip="10.0.0.7")
+    found["status"]["containerStatuses"][0]["started"] = started
+    assert facts_of(bridge(), found, want=Want.AWAKE).is_starting_up is expected
+
+
 @pytest.mark.parametrize(
     "found",
     [
