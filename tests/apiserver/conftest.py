@@ -98,10 +98,19 @@ async def kubelet(admin: Rest, namespace: str) -> AsyncIterator[Kubelet]:
 
 @pytest.fixture(scope="session")
 def install_crd(apiserver: ApiServer) -> Callable[[Path], None]:
-    """`install_crd(path)` applies a definition, and waits until the API serves it."""
+    """`install_crd(path)` applies a definition, and waits until the API serves it.
+
+    Once for each: its rules cost the API server seconds of a processor, also when nothing changes.
+    """
     kubectl = Kubectl(apiserver.kubeconfig, home=apiserver.directory)
+    installed: set[Path] = set()
 
     def install(path: Path) -> None:
+        if path not in installed:
+            apply(path)
+            installed.add(path)
+
+    def apply(path: Path) -> None:
         kubectl.run("apply", "--server-side", "-f", str(path))
         # Until the server has written a first condition, `kubectl wait` fails at once.
         deadline = time.monotonic() + 90.0
