@@ -7,6 +7,7 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,11 @@ from scripts.images.cache import Cache
 from tests.cluster import launch, places
 from tests.cluster.handle import Cluster, attach
 from tests.cluster.launch import Parts
+from tests.cluster.people import Person, served_model
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place
 from tests.cluster.product import Product, installed
+from tests.fakes.anthropic import FakeAnthropic
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +50,34 @@ def product_images(cluster: Cluster) -> Images:
     return images
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def product(cluster: Cluster, product_images: Images) -> Iterator[Product]:
-    """RepoBridge, installed anew with the chart for each file; it serves a namespace of its own."""
+    """RepoBridge, installed with the chart; it serves a namespace of its own.
+
+    Claims that a test leaves there stay: no other test may use the name of its bridge.
+    """
     with installed(cluster, product_images) as product:
         yield product
+
+
+@pytest.fixture
+async def model(cluster: Cluster) -> AsyncIterator[FakeAnthropic]:
+    """The imitation of the model's API, where pods reach it."""
+    async with served_model(cluster) as api:
+        yield api
+
+
+@pytest.fixture
+async def person(
+    product: Product, model: FakeAnthropic, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Person]:
+    """Somebody whose bridges may have the Secret `anthropic`; they go with the test."""
+    somebody = Person(product, tmp_path)
+    if getattr(request.node, "execution_count", 1) > 1:  # it failed: nothing of that is to be left
+        await somebody.kubectl("delete", "pvc,secrets", "--all", "--timeout=100s")
+    await somebody.give_key("anthropic", model)
+    yield somebody
+    await somebody.kubectl("delete", "repobridges", "--all", "--timeout=60s")
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ from typing import Any
 from tests.cluster.addresses import NODE_ADDRESS
 from tests.cluster.handle import Cluster
 from tests.cluster.product import Product
-from tests.fakes.anthropic import FakeAnthropic
+from tests.fakes.anthropic import FakeAnthropic, MessagesRequest
 from tests.live_serve import Ran, finished
 from tests.tied import tied
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 200.0
+AGENT = {"credentialsSecretRef": {"name": "anthropic"}}
+WORKSPACE = {"size": "1Gi"}
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,17 @@ async def served_model(cluster: Cluster) -> AsyncIterator[FakeAnthropic]:
     """The imitation of the model's API at the node's address, where pods reach it."""
     async with FakeAnthropic(listener=cluster.listen(NODE_ADDRESS)) as api:
         yield api
+
+
+def said(model: FakeAnthropic) -> list[str]:
+    """The last lines of the prompts in the newest request."""
+    return _last_lines(model.requests[-1])
+
+
+def was_told(model: FakeAnthropic, *prompts: str) -> bool:
+    """Whether some session knew just these prompts when it answered the last of them."""
+    return list(prompts) in map(_last_lines, model.requests)
+
+
+def _last_lines(request: MessagesRequest) -> list[str]:
+    return [prompt.splitlines()[-1] for prompt in request.prompts]

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from tests.cluster.handle import Cluster
-from tests.cluster.people import PATIENCE_SECONDS, Person, served_model
-from tests.cluster.product import SYSTEM, Product
+from tests.cluster.people import AGENT, PATIENCE_SECONDS, WORKSPACE, Person, said
+from tests.cluster.product import SYSTEM
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text
 from tests.live_serve import finished, live_terminal
 
 pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
-AGENT = {"credentialsSecretRef": {"name": "anthropic"}}
-WORKSPACE = {"size": "1Gi"}
-
-
-@pytest.fixture
-async def model(cluster: Cluster) -> AsyncIterator[FakeAnthropic]:
-    async with served_model(cluster) as api:
-        yield api
-
-
-@pytest.fixture
-async def person(product: Product, model: FakeAnthropic, tmp_path: Path) -> AsyncIterator[Person]:
-    somebody = Person(product, tmp_path)
-    await somebody.give_key("anthropic", model)
-    yield somebody
-    await somebody.kubectl("delete", "repobridges", "--all", "--timeout=60s")
-
-
-def said(model: FakeAnthropic) -> list[str]:
-    """The last lines of the prompts in the newest request."""
-    return [prompt.splitlines()[-1] for prompt in model.requests[-1].prompts]
 
 
 async def test_from_apply_to_an_answer_to_zero_and_back_with_its_memory(
