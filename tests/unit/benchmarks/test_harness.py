@@ -78,7 +78,7 @@ def test_a_figure_that_counts_by_itself_is_held_against_its_goal_alone() -> None
     )
     assert (memory.compared, memory.is_reached) == (48e6, True)
     assert to_markdown([Outcome("a", [memory])]).splitlines()[-1] == (
-        "| memory, p50 | 48.0 MB | 264.0 MB (CLI) |  | ≤ 60.0 MB | yes |"
+        "| memory | 48.0 MB | 264.0 MB (CLI) |  | ≤ 60.0 MB | yes |"
     )
 
 
