@@ -20,6 +20,7 @@ from tests.fakes.fates import Ended, Evicted, Running, image_missing
 from tests.fakes.kubelet import Kubelet
 
 POD, CLAIM, SECRET, POLICY = "rb-one-0", "rb-one-workspace-0", "rb-one-tls", "rb-one"
+LEASE = "repobridge-operator"
 
 
 class Place:
@@ -33,6 +34,7 @@ class Place:
         self.pods, self.secrets = f"{core}/pods", f"{core}/secrets"
         self.claims = f"{core}/persistentvolumeclaims"
         self.policies = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+        self.leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self.quotas = f"{core}/resourcequotas"
         self.events = f"{core}/events"
 
@@ -59,7 +61,7 @@ class Place:
     async def until(self, told: Callable[[Object], bool], name: str = "one") -> Object:
         """The bridge once its status says so."""
         found = await self.admin.wait_for(
-            self.bridges, name, lambda one: one is not None and told(one), seconds=60
+            self.bridges, name, lambda one: one is not None and told(one), seconds=120
         )
         assert found is not None
         return found
@@ -70,7 +72,7 @@ class Place:
             self.pods,
             name,
             lambda pod: pod is not None and pod["metadata"]["uid"] != other_than,
-            seconds=60,
+            seconds=120,
         )
         assert found is not None
         return found
@@ -298,7 +300,7 @@ async def test_a_bridge_is_deleted_with_nobody_there_and_a_retained_workspace_st
         (place.claims, "rb-two-workspace-0"),
     ]
     for collection, name in gone:
-        await place.admin.wait_for(collection, name, lambda found: found is None, seconds=60)
+        await place.admin.wait_for(collection, name, lambda found: found is None, seconds=120)
     assert (await place.admin.get(f"{place.claims}/{CLAIM}"))["metadata"]["name"] == CLAIM
 
 

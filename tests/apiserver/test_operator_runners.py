@@ -38,7 +38,7 @@ from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
 from tests.live_runner import LiveRunner
 from tests.secure_runner import swap
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 PORT = 7443
 
 
@@ -159,9 +159,9 @@ async def test_an_idle_bridge_sleeps_and_wakes_and_remembers(
 ) -> None:
     bridge = await team.make(scaling={"idleTimeout": "2s"})
     async with team.runner(bridge) as runner:
+        assert (await runner.turn("hello")).outcome is TurnOutcome.COMPLETED
         await team.place.scale(1)
         await team.place.until(in_phase("Ready"))
-        assert (await runner.turn("hello")).outcome is TurnOutcome.COMPLETED
         await team.until_asleep()
         assert await runner.stop() == 0
         await runner.start()
@@ -182,7 +182,9 @@ async def test_an_awake_bridge_at_rest_is_never_written_to(
     bridge = await team.make(replicas=1, scaling={"minReplicas": 1})
     async with team.runner(bridge) as runner:
         await runner.turn("hello")
-        await team.place.until(lambda one: one.get("status", {}).get("sessions") == 1)
+        await team.place.until(
+            lambda one: in_phase("Ready")(one) and one["status"].get("sessions") == 1
+        )
         since = await apiserver.audit.position()
         asked = await operator.metric(
             "repobridge_operator_sleep_actions_total", action="activity", outcome="ok"
@@ -245,15 +247,15 @@ async def test_an_operator_killed_between_drain_and_lowering_is_taken_over_from(
     team: Team, user: User, api_proxy: ApiProxy, tmp_path: Path
 ) -> None:
     namespace = team.place.namespace
-    options = {"namespace": namespace, "lease_seconds": 3.0}
+    options = {"namespace": namespace, "lease_seconds": 10.0}
     proxied = user.at(api_proxy.url)
     async with run_operator(proxied, tmp_path, **options) as first:  # type: ignore[arg-type]
         await first.leads()
         bridge = await team.make(scaling={"idleTimeout": "2s"})
         async with team.runner(bridge) as runner:
+            await runner.turn("hello")
             hanging = api_proxy.hang(method="PATCH", path="/scale")
             await team.place.scale(1)
-            await runner.turn("hello")
             await first.logged("on the way to sleep", where=action("Drain"))
             await asyncio.wait_for(hanging.used.wait(), PATIENCE_SECONDS)
             first.kill()
