@@ -60,8 +60,8 @@ async def test_bridges_made_at_once_are_applied_once_and_then_left_alone(
     since = await apiserver.audit.position()
     async with run_operator(user, tmp_path, namespace=namespace) as operator:
         await operator.leads()
-        await operator.looks(count)
-        await operator.looks(count)  # the full look soon after the watches began
+        # Twice: a full look comes soon after the watches began.
+        await _looked(operator, 2 * count)
         record_property("megabytes_at_rest", resident_megabytes(operator))
         assert await writes(apiserver, user, since=since) == []
         assert resident_megabytes(operator) <= _LARGEST_MB
@@ -73,6 +73,13 @@ async def _make(place: Place, count: int) -> None:
             await place.make(f"b{number}", discord={"channelId": str(10**17 + number)})
 
     await asyncio.gather(*(some(first) for first in range(_CREATORS)))
+
+
+async def _looked(operator: Operator, count: int) -> None:
+    """Waits until it has looked at bridges so many times since it started."""
+    async with asyncio.timeout(_STEADY_SECONDS):
+        while await operator.metric("repobridge_operator_reconciles_total") < count:
+            await asyncio.sleep(0.1)
 
 
 async def _all_asleep(operator: Operator, count: int) -> None:
