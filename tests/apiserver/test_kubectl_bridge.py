@@ -221,7 +221,13 @@ async def test_what_was_wrong_before_the_question_may_be_mended_meanwhile(
 ) -> None:
     await cluster.says("Failed", "SecretMissing", 'Secret "anthropic" is missing; create it.')
     waking = await cluster.start("wake", NAME)
-    await saying(waking, 'Secret "anthropic" is missing; create it. Waiting for that to be mended.')
+    await saying(
+        waking, 'Secret "anthropic" is missing; create it.\nWaiting for that to be mended.'
+    )
+    await cluster.wished(1)
+    # What a busy node has for a moment is no failure either.
+    await cluster.says("Failed", "VolumeMountFailed", "The node can't mount the workspace.")
+    await saying(waking, "VolumeMountFailed: The node can't mount the workspace.")
     await cluster.says("Ready", "Serving", "The runner serves.", pod="uid-1")
     woken = await finished(waking)
     assert (woken.code, woken.err.splitlines()[-1]) == (0, "payments is awake.")

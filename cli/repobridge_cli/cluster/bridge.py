@@ -19,10 +19,12 @@ from repobridge_gateway.watched import Watched
 _WITH_POD = frozenset({"Waking", "Ready", "Draining"})
 _FULL = "WorkspaceFull"
 """A failure of a runner that is there: what runs goes on, and it refuses new work by itself."""
+_TRIED_AGAIN = frozenset({"VolumeMountFailed"})
+"""Failures that a busy node has for a moment, and mends by itself."""
 _AGAIN_SECONDS = 0.3
 _MENDING_SECONDS = 45.0
-"""How long a cause that was there before we asked may take to be gone: a kubelet looks for a Secret
-that was missing every half a minute or so."""
+"""How long a cause that passes, or was there before we asked, may take to be gone: a kubelet looks
+for a Secret that was missing every half a minute or so."""
 
 
 class ClusterBridge:
@@ -70,23 +72,33 @@ class ClusterBridge:
         self._refuse_what_stays_asleep(seen)
         self._wanted = True
         await self._ask(seen)
-        if seen.phase == "Failed":
-            await self._mended(seen, failures)
-        status = await self.status.until(lambda s: _is_settled(s, failures))
+        status = await self._settled(seen, failures)
         if status.link is None:
             reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
             raise Refusal(Status.UNAVAILABLE, reason, status.reason)
         return status.link
 
+    async def _settled(self, asked: Observed, failures: int) -> BridgeStatus:
+        """Waits until it is awake or has failed; what was wrong before we asked is no failure yet."""
+        if asked.phase == "Failed":
+            self._post(NoticeCode.WAKING, f"{asked.reason}: {asked.message}")
+            await self._mended(asked, failures)
+        while True:
+            status = await self.status.until(
+                lambda s: _is_settled(s, failures) or s.phase is BridgePhase.FAILED
+            )
+            if _is_settled(status, failures):
+                return status
+            await self._mended(self._object.value, failures)
+
     async def _mended(self, failed: Observed, failures: int) -> None:
-        """Gives what was wrong before we asked the time to be right, as it may have been mended."""
-        why = f"{failed.reason}: {failed.message}"
-        self._post(NoticeCode.WAKING, f"{why} Waiting for that to be mended.")
+        """Gives what may pass, or have been mended meanwhile, the time for that."""
+        self._post(NoticeCode.WAKING, "Waiting for that to be mended.")
         try:
             async with asyncio.timeout(self._mending_seconds):
                 await self.status.until(lambda s: _is_settled(s, failures))
         except TimeoutError:
-            if _cause(self._object.value) == _cause(failed):
+            if self._object.value.reason == failed.reason:
                 self._set(BridgePhase.FAILED, reason=failed.message, failed=True)
                 self._post(NoticeCode.WAKE_FAILED, f"{self.name} still can't start.")
 
@@ -127,7 +139,8 @@ class ClusterBridge:
         elif now == before:
             return
         elif seen.phase == "Failed":
-            self._set(BridgePhase.FAILED, reason=seen.message, failed=True)
+            passes = _has_pod(seen) or seen.reason in _TRIED_AGAIN
+            self._set(BridgePhase.FAILED, reason=seen.message, failed=not passes)
             self._post(NoticeCode.WAKE_FAILED, f"{seen.reason}: {seen.message}")
         elif seen.phase == "Waking":
             self._set(BridgePhase.WAKING, reason=seen.message)
