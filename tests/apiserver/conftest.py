@@ -54,9 +54,11 @@ async def namespace(admin: Rest) -> AsyncIterator[str]:
     accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
     await admin.wait_for(accounts, "default", lambda account: account is not None)
     yield name
-    # The namespace controller empties it in the background; the next test has another.
+    # The namespace controller empties it in the background; the next test has another. Pods that
+    # were bound wait for a kubelet that is gone, and the controller would look again and again.
     try:
         await admin.delete(f"/api/v1/namespaces/{name}")
+        await admin.delete(f"/api/v1/namespaces/{name}/pods", grace_seconds=0)
     except RestError as error:
         if error.code not in {404, 409}:
             raise
