@@ -79,7 +79,7 @@ class ClusterBridge:
         return status.link
 
     async def _settled(self, asked: Observed, failures: int) -> BridgeStatus:
-        """Waits until it is awake or has failed; what was wrong before we asked is no failure yet."""
+        """Waits until it is awake or has failed; what was wrong before is no failure yet."""
         if asked.phase == "Failed":
             self._post(NoticeCode.WAKING, f"{asked.reason}: {asked.message}")
             await self._mended(asked, failures)
