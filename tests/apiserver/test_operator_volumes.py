@@ -168,7 +168,9 @@ async def test_a_volume_grows_while_its_pod_goes_on(
         await storage.asked_for("20Gi")
         await storage.says(conditions=error("ControllerResizeError", "out of room"))
         bridge = await place.until(pending("VolumeResizeFailed", "to 20Gi: out of room."))
-        assert bridge["status"]["phase"] == "Ready"
+        ready = next(c for c in bridge["status"]["conditions"] if c["type"] == "Ready")
+        # Nobody serves in a pod of the stand-in for a kubelet, which may have been found out.
+        assert ready["reason"] in {"Serving", "RunnerSilent"}
         await storage.says(conditions=None, capacity={"storage": "20Gi"})
         await place.until(pending("UpToDate"))
         assert (await place.pod())["metadata"]["uid"] == pod
@@ -190,7 +192,7 @@ async def test_a_volume_that_may_not_grow_keeps_nothing_else_from_being_done(
         await place.change(replicas=1, workspace={"size": "20Gi", "reclaim": "Retain"})
         refused = "to 20Gi: only dynamically provisioned pvc can be resized"
         bridge = await place.until(
-            lambda one: in_phase("Ready")(one) and pending("VolumeResizeFailed", refused)(one)
+            lambda one: "endpoint" in one["status"] and pending("VolumeResizeFailed", refused)(one)
         )
         assert "allowVolumeExpansion: true" in condition(bridge, "UpdatePending")["message"]
         claim = await storage.claim(lambda one: "ownerReferences" not in one["metadata"])
