@@ -63,7 +63,8 @@ class BareObjects:
 
 def bare_pod(pod: Object) -> Object:
     """A bridge's pod as one that belongs to nobody, and of which the operator hears nothing."""
-    bare = _again(pod)
+    # As an item of a list it does not say what it is.
+    bare = {"apiVersion": "v1", "kind": "Pod", **_again(pod)}
     # Its node is still to be found.
     bare["spec"] = {key: each for key, each in bare["spec"].items() if key != "nodeName"}
     bare["metadata"].pop("labels")
