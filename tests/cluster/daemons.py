@@ -52,7 +52,7 @@ class Daemons:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Memory is there, and collecting it takes a third of an API server's time.
+                # Memory is there: to collect it seldom saves time of the processor.
                 env={
                     "PATH": SEARCH_PATH,
                     "HOME": "/nonexistent",
