@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.cluster.people import AGENT, PATIENCE_SECONDS, WORKSPACE, Person, said
@@ -32,14 +34,22 @@ async def test_from_apply_to_an_answer_to_zero_and_back_with_its_memory(
     assert said(model) == ["my number is 17", "what was it?"]
 
 
+async def held_turn(
+    person: Person, model: FakeAnthropic, name: str
+) -> tuple[asyncio.subprocess.Process, Gate]:
+    """Makes a bridge and asks it; its answer stands after "one " until the gate is opened."""
+    gate = Gate()
+    model.when("count", Text(["one ", gate, "two"]))
+    await person.product.apply(name, agent=AGENT, workspace=WORKSPACE)
+    asking = await person.start("chat", name, "-m", "count the birds")
+    await gate.reached(timeout=PATIENCE_SECONDS)
+    return asking, gate
+
+
 async def test_a_pod_that_is_deleted_in_mid_turn_is_replaced_and_the_turn_accounted_for(
     person: Person, model: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    model.when("count", Text(["one ", gate, "two"]))
-    await person.product.apply("deleted", agent=AGENT, workspace=WORKSPACE)
-    asking = await person.start("chat", "deleted", "-m", "count the birds")
-    await gate.reached(timeout=PATIENCE_SECONDS)
+    asking, gate = await held_turn(person, model, "deleted")
     await person.kubectl("delete", "pod", "rb-deleted-0", "--wait=false")
     await gate.open()
     ran = await finished(asking, seconds=PATIENCE_SECONDS)
@@ -77,11 +87,7 @@ async def test_an_operator_that_is_killed_or_gone_cuts_no_session(person: Person
 async def test_a_wish_for_sleep_waits_for_the_turn_and_the_next_message_is_answered(
     person: Person, model: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    model.when("count", Text(["one ", gate, "two"]))
-    await person.product.apply("tired", agent=AGENT, workspace=WORKSPACE)
-    asking = await person.start("chat", "tired", "-m", "count the birds")
-    await gate.reached(timeout=PATIENCE_SECONDS)
+    asking, gate = await held_turn(person, model, "tired")
     assert (await person.bridge("sleep", "tired")).code == 0
     await person.product.until("tired", "Draining")
     await gate.open()
@@ -94,11 +100,7 @@ async def test_a_wish_for_sleep_waits_for_the_turn_and_the_next_message_is_answe
 async def test_a_wake_in_the_middle_of_a_sleep_keeps_the_pod(
     person: Person, model: FakeAnthropic
 ) -> None:
-    gate = Gate()
-    model.when("count", Text(["one ", gate, "two"]))
-    await person.product.apply("undecided", agent=AGENT, workspace=WORKSPACE)
-    asking = await person.start("chat", "undecided", "-m", "count the birds")
-    await gate.reached(timeout=PATIENCE_SECONDS)
+    asking, gate = await held_turn(person, model, "undecided")
     uid = (await person.get("pod", "rb-undecided-0"))["metadata"]["uid"]
     assert (await person.bridge("sleep", "undecided")).code == 0
     await person.product.until("undecided", "Draining")
