@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,13 +62,12 @@ def serve(fleet: LocalFleet, address: str) -> MachineAddress:
     return machines
 
 
-def _of_runners(bridges: Iterable[LocalBridge]) -> Iterable[Metric]:
+def _of_runners(bridges: Sequence[LocalBridge]) -> Iterable[Metric]:
     """One family for each metric, with a sample of each bridge that answers."""
     families: dict[str, Metric] = {}
     with ThreadPoolExecutor(_AT_ONCE, "scrape") as pool:
-        named = list(bridges)
-        texts = pool.map(_asked, [each.metrics_socket for each in named])
-        for bridge, text in zip(named, texts, strict=True):
+        texts = pool.map(_asked, [each.metrics_socket for each in bridges])
+        for bridge, text in zip(bridges, texts, strict=True):
             for told in text_string_to_metric_families(text):
                 whole = families.setdefault(
                     told.name, Metric(told.name, told.documentation, told.type)
