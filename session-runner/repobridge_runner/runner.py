@@ -16,6 +16,7 @@ from pathlib import Path
 from repobridge import names
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import (
+    MAIN_CONVERSATION,
     Event,
     FileProduced,
     Notice,
@@ -134,6 +135,8 @@ class Runner:
             await session.recover()
             self._spawn(session)
         self.beside(self._prepare(), "prepare workspace")
+        if self.settings.warm_start:
+            self.beside(self._start_warm(), "warm start")
         self.beside(self._trim_for_ever(), "trim log")
 
     async def close(self) -> None:
@@ -189,6 +192,14 @@ class Runner:
         self._prepared.set()
         self.touched()
         return self._unusable is None
+
+    async def _start_warm(self) -> None:
+        """Who woke this runner is on the way with a message: most likely for the last one used."""
+        # Until the workspace is there nothing starts, and a runner may still be drained.
+        await self._prepared.wait()
+        if self._unusable is None:
+            used = max(self.sessions.values(), key=lambda each: each.last_activity, default=None)
+            await (used or self.ensure(MAIN_CONVERSATION)).warm()
 
     async def _tell_unusable(self, error: WorkspaceError) -> None:
         _log.error("workspace unusable", reason=error.reason, error=error.sentence)

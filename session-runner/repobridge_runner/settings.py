@@ -83,6 +83,9 @@ class RunnerSettings:
     it: agents may make no entries directly in it. Empty: there is none."""
     repository: RepositorySettings = RepositorySettings()
     agent: AgentSettings = AgentSettings()
+    warm_start: bool = False
+    """Starts the agent of the conversation used last, before a message asks for it; that of `main`
+    where there was none."""
     live_sessions: int = 4
     """How many agent processes may live at once; the least recently used idle one exits first."""
     queue_length: int = 20

@@ -34,6 +34,7 @@ def runner_settings(bridge: RepoBridge, *, settings: PodSettings) -> str:
         "socket": f"{RUN}/runner/session.sock",
         "repository": _repository(bridge),
         "agent": _agent(bridge),
+        "warm_start": True,
         "live_sessions": bridge.spec.scaling.sessions_per_pod,
         "shutdown_grace_seconds": settings.shutdown_grace_seconds,
         "listen_address": f"{_ANY}:{GRPC_PORT}",

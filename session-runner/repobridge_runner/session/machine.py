@@ -176,6 +176,10 @@ class Session:
         """Brings the agent up without a message, for a person who attaches."""
         return await self._core.mailbox.do(self._wake)
 
+    async def warm(self) -> None:
+        """Has the agent come up, in its turn, though nothing has come for it yet."""
+        await self._core.mailbox.do(self._want)
+
     async def set_model(self, model: str) -> bool:
         """Changes the model; a running agent is restarted when its turn is over."""
         return await self._core.mailbox.do(lambda: self._change(model=model))
@@ -304,6 +308,10 @@ class Session:
 
     async def _wake(self) -> bool:
         return self._core.agent is not None or await process.start_agent(self._core)
+
+    async def _want(self) -> bool:
+        self._core.is_wanted = self._core.agent is None
+        return self._core.is_wanted
 
     async def _clear(self) -> bool:
         core = self._core

@@ -153,9 +153,10 @@ async def _start_failed(core: Core, error: AgentStartFailed | LaunchFailed | Ref
     told = error.message if isinstance(error, Refusal) else str(error)
     sentence = core.around.redactor.text(told)
     core.is_wanted = False
-    core.failed_starts += 1
+    is_awaited = core.turn is not None or core.queued > 0
+    core.failed_starts = core.failed_starts + 1 if is_awaited else 0
     _log.error("agent did not start", conversation=core.conversation_id, reason=reason)
-    if core.failed_starts == 1 and isinstance(error, AgentStartFailed):
+    if not is_awaited or (core.failed_starts == 1 and isinstance(error, AgentStartFailed)):
         await core.enter(SessionState.EXITED, reason=reason, detail=sentence)
         core.mailbox.look()
         return
