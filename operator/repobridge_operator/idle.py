@@ -128,6 +128,9 @@ class Idle:
             charge = self._charges[key] = _Charge(facts, now)
         elif charge is not None and facts is not None:
             before, charge.facts = charge.facts, facts
+            if before.is_starting_up and not facts.is_starting_up and not charge.is_under_way:
+                # Refused while nobody listened, its channel would wait before it tries again.
+                self._runners.forget(facts.pod_uid)
             charge.sleep = observed(charge.sleep, facts, before=before, now=now)
         if charge is not None:
             self._note_permission(key, charge, now, is_told=False)

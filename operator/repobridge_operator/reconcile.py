@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 from repobridge import crd
 from repobridge.claims import Verdict
-from repobridge.conditions import Reason
 from repobridge.crd import RepoBridge, SpecError
 from repobridge.telemetry import Logger
 from repobridge_operator import plan as planning
@@ -25,6 +24,7 @@ from repobridge_operator.cluster import Cluster, Object, Resource
 from repobridge_operator.idle import Idle
 from repobridge_operator.metrics import Result
 from repobridge_operator.observed import BridgeKey, BridgeView, Observed
+from repobridge_operator.patience import Patience
 from repobridge_operator.plan import Making, Outlook
 from repobridge_operator.podevents import PodEvents
 from repobridge_operator.podstate import pod_is_finished, pod_is_going, pod_is_running
@@ -35,11 +35,6 @@ from repobridge_operator.rivals import Rivals
 from repobridge_operator.sleep_facts import facts_of
 from repobridge_operator.sleep_values import Want
 from repobridge_operator.statuswrite import make_status, stand_in
-
-_BRIEF = timedelta(seconds=0.3)
-"""A pod that gets its node within this time is not first said to wait for one: that saves a write
-on every wake.
-"""
 
 _GROWTH_AGAIN_SECONDS = 300.0
 _log = Logger("repobridge.operator")
@@ -81,7 +76,7 @@ class Reconciler:
         self._told = told
         self._now = now
         self._pod_events = PodEvents(cluster, now=now)
-        self._made_at: dict[BridgeKey, datetime] = {}
+        self._patience = Patience()
 
     async def look(self, key: BridgeKey) -> Looked:
         """Brings one bridge forward; raises ClusterError where that has to be tried again."""
@@ -120,7 +115,7 @@ class Reconciler:
             return Looked(Result.CHANGED, again_seconds=0.0)
         carried = await self._act(view, bridge, outlook)
         if carried.is_pod_made:
-            self._made_at[view.key] = self._now()
+            self._patience.pod_made(view.key, now=self._now())
         # The answers to our own writes are remembered by now.
         after = self._observed.view(view.key) or view
         resized = await self._resize(after, bridge, outlook)
@@ -213,13 +208,13 @@ class Reconciler:
         before, metadata = seen.bridge.status, seen.bridge.metadata
         status = make_status(before, standing, now=now)
         key = BridgeKey(metadata.namespace, metadata.name)
-        said_at = self._made_at.get(key, now) + _BRIEF
-        if standing.ready.reason is not Reason.SCHEDULING or now >= said_at:
-            self._made_at.pop(key, None)
-        elif key in self._made_at:
-            return False, said_at
         if status is None:
             return False, standing.look_again_at
+        held_until = self._patience.until(
+            key, standing.ready.reason, is_answered=seen.activity is not None, now=now
+        )
+        if held_until is not None:
+            return False, held_until
         identity = {
             "name": metadata.name,
             "namespace": metadata.namespace,
@@ -251,7 +246,7 @@ class Reconciler:
 
     def _forget(self, key: BridgeKey) -> None:
         self._idle.observe(key, None)
-        self._made_at.pop(key, None)
+        self._patience.forget(key)
         self._carry_out.forget(key)
         self._announcer.forget(key)
 

@@ -51,7 +51,9 @@ class Running:
 
     def status(self, pod: Object, node: Node) -> Object:
         """The status of the pod."""
-        running = {"state": {"running": {"startedAt": node.time}}, "started": True}
+        # A runner that was never ready has not passed its startup probe, where it has one.
+        started = self.ready or not any("startupProbe" in c for c in pod["spec"]["containers"])
+        running = {"state": {"running": {"startedAt": node.time}}, "started": started}
         status = _on_node(
             pod,
             node,

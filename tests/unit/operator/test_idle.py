@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 90.0
 KEY = BridgeKey("team", "payments")
 STUCK = "10.0.0.9"
 """The address at which nobody answers."""
+LATE = "10.0.0.8"
+"""The address at which nobody listens at first."""
 
 
 class Server:
@@ -82,8 +84,12 @@ class SocketDialler:
         return self
 
     def dial(self, place: Place) -> grpc.aio.Channel:
-        name = "stuck" if place.address == STUCK else "good"
-        options = (("grpc.use_local_subchannel_pool", 1),)
+        name = {STUCK: "stuck", LATE: "late"}.get(place.address, "good")
+        # Who was refused once does not try again on the same channel.
+        options = (
+            ("grpc.use_local_subchannel_pool", 1),
+            *((f"grpc.{each}_reconnect_backoff_ms", 600_000) for each in ("initial", "min", "max")),
+        )
         return grpc.aio.insecure_channel(f"unix:{self._directory}/{name}", options)
 
 
@@ -263,3 +269,21 @@ async def test_a_pod_whose_address_nobody_knows_yet_is_asked_as_soon_as_it_is_kn
     operated.idle.observe(KEY, facts())
     await operated.until(lambda: KEY in operated.told)
     assert server.asked == 1
+
+
+async def test_a_runner_that_was_called_too_early_is_asked_once_it_is_said_to_have_started(
+    operated: Operated, server: Server, tmp_path: Path
+) -> None:
+    operated.idle.observe(KEY, facts(address=LATE, is_starting_up=True))
+    await operated.until(lambda: bool(operated.idle.report(KEY, "p").silence))
+
+    def failed() -> float:
+        name = "repobridge_operator_sleep_actions_total"
+        return operated.sample(name, action="activity", outcome="unreached")
+
+    refused = failed()
+    (tmp_path / "late").symlink_to("good")
+    operated.idle.observe(KEY, facts(address=LATE))
+    await operated.until(lambda: operated.idle.report(KEY, "p").activity is not None)
+    assert operated.idle.report(KEY, "p").silence == ""
+    assert failed() == refused > 0
