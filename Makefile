@@ -80,7 +80,7 @@ manifests: crds ## Write the chart's copies of what is decided elsewhere, and ma
 docs: .venv/.synced ## Write the generated parts of docs/
 	@$(PY) -m scripts.docs
 
-bench: setup cluster-tools ## The benchmarks, each as a ratio or difference to a baseline in the same run
+bench: setup cluster-node ## The benchmarks, each as a ratio or difference to a baseline in the same run
 	$(PY) -m benchmarks
 
 clean: ## Remove what setup made in the checkout (the cache stays)

@@ -12,6 +12,7 @@ from benchmarks import (
     ready,
     replay,
     submit,
+    wake,
     wake_api,
     writes,
 )
@@ -28,4 +29,5 @@ BENCHMARKS = (
     writes.BENCHMARK,
     wake_api.BENCHMARK,
     many_bridges.BENCHMARK,
+    wake.BENCHMARK,
 )

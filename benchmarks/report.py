@@ -23,6 +23,13 @@ imitation of its API on loopback, which answers at once; what a provider takes c
 sides. "A bare PTY" and "bare CLI" are driven by the least code that can do it: no journal, no gRPC,
 one reader.
 
+A wake on the node is a `PATCH` of `/scale` on a real one-node Kubernetes with the chart installed,
+and a message over mutual TLS as soon as the address is told; the agent resumes its session. "A bare
+pod" runs the same image with the same resources, but no volume, no Secret, no probe and no runner.
+Its request is sent by the same client, so that kubectl's own start is in neither side. It "runs"
+once the API server says so; then the bare CLI in it counts from its start to its prompt, in a new
+session. A step that a bare pod does not have stands beside the one before.
+
 The operator is measured as a process with its least rights, on a real API server (etcd without
 fsync). Where no node is named, none is there: a program binds the pods and gives each its address
 at once, to bridges and to bare pods alike, so that what is left is the API server's work and ours.
