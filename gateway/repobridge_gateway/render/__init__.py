@@ -1,0 +1,1 @@
+"""A session's events as messages for Discord: pure, and nothing in it that can't be sent."""
