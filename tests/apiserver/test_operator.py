@@ -198,13 +198,13 @@ async def test_a_stable_bridge_is_never_written_to_nor_by_a_new_operator(
         await place.until(ready_because("RunnerSilent"))
         await operator.looks(4)
         since = await apiserver.audit.position()
-        await operator.looks(20)
+        await operator.looks(10)
         assert await operator.terminate() == 0
     async with run_operator(
         user, tmp_path, namespace=place.namespace, resync_seconds=0.3
     ) as operator:
         await operator.leads()
-        await operator.looks(20)
+        await operator.looks(10)
         assert await writes(apiserver, user, since=since) == []
 
 

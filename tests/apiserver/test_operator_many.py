@@ -35,7 +35,7 @@ async def user(make_limited_user: MakeUser, install_crd: Callable[[Path], None])
 
 @pytest.mark.parametrize(
     "count",
-    [200, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+    [100, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
 )
 async def test_bridges_made_at_once_are_applied_once_and_then_left_alone(
     *,

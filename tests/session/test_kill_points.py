@@ -145,25 +145,32 @@ async def scripted_point(directory: Path, point: Point) -> bool:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("when", "linger"),
-    [("before", 0.06), ("after", 0.0), pytest.param("before", 0.0, marks=pytest.mark.long)],
+    ("when", "linger", "some"),
+    [
+        ("before", 0.06, slice(0, None, 3)),
+        ("after", 0.0, slice(1, None, 3)),
+        pytest.param("before", 0.06, slice(None), marks=pytest.mark.long),
+        pytest.param("after", 0.0, slice(None), marks=pytest.mark.long),
+        pytest.param("before", 0.0, slice(None), marks=pytest.mark.long),
+    ],
 )
 async def test_a_runner_killed_at_any_commit_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, when: str, linger: float
+    tmp_path: Path, when: str, linger: float, some: slice
 ) -> None:
     scripted = ScriptedClaude(tmp_path / "agent")
     (tmp_path / "work").mkdir()
     whole = make_runner(tmp_path / "work", tmp_path / "home", agent=scripted.agent)
     commits = await commits_of_a_whole_run(whole)
     assert commits > 10
+    points = range(1, commits + 1)[some]
     room = asyncio.Semaphore(AT_ONCE)
 
     async def at(number: int) -> bool:
         async with room:
             return await scripted_point(tmp_path / f"p{number}", Point(number, when, linger))
 
-    reached = await asyncio.gather(*(at(number) for number in range(1, commits + 1)))
-    assert sum(reached) > 10
+    reached = await asyncio.gather(*(at(number) for number in points))
+    assert sum(reached) > len(points) // 2
 
 
 # ------------------------------------------------------------------- real CLI
