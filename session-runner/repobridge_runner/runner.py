@@ -20,10 +20,8 @@ from repobridge.session.events import (
     Event,
     FileProduced,
     Notice,
-    Phase,
     RunnerState,
     SessionChanged,
-    SessionState,
     Severity,
     WorkspaceChanged,
 )
@@ -43,6 +41,7 @@ from repobridge_runner.journal import Journal, Transaction
 from repobridge_runner.log import EventLog, LogBounds
 from repobridge_runner.oom import OomCounter, counter_files
 from repobridge_runner.outbox import watch_outbox
+from repobridge_runner.preparation import Preparation
 from repobridge_runner.reaper import Reaper
 from repobridge_runner.redact import Redactor
 from repobridge_runner.session import Place, Session
@@ -53,8 +52,6 @@ from repobridge_runner.workspaceerror import WorkspaceError
 
 _log = Logger("repobridge.runner")
 _TRIM_MINUTES = 60
-_PREPARE_AGAIN_SECONDS = 1.0
-_PREPARE_AGAIN_AT_MOST_SECONDS = 300.0
 
 
 class Runner:
@@ -77,7 +74,6 @@ class Runner:
             journal, bounds=LogBounds(max_bytes=settings.log_max_bytes), clock=clock
         )
         self.sessions: dict[str, Session] = {}
-        self.state = RunnerState.PREPARING
         self.started_at = clock()
         self.blobs = BlobStore(
             settings.state_dir / "private" / "blobs",
@@ -106,8 +102,9 @@ class Runner:
             redactor=redactor,
         )
         self.version_known = asyncio.Event()
-        self._prepared = asyncio.Event()
-        self._unusable: WorkspaceError | None = None
+        self._preparation = Preparation(
+            self._workspace, self.log, beside=self.beside, changed=self.touched
+        )
         self._agent_refusal = ""
         self._closed = closed_to_agents(settings.state_dir, volume=settings.volume)
         self._tasks: asyncio.TaskGroup
@@ -134,7 +131,7 @@ class Runner:
         for session in tuple(self.sessions.values()):
             await session.recover()
             self._spawn(session)
-        self.beside(self._prepare(), "prepare workspace")
+        self.beside(self._preparation.run(), "prepare workspace")
         if self.settings.warm_start:
             self.beside(self._start_warm(), "warm start")
         self.beside(self._trim_for_ever(), "trim log")
@@ -168,51 +165,13 @@ class Runner:
 
         await self.journal.write(act, essential=True)
 
-    async def _prepare(self) -> None:
-        """Prepares the workspace, again and again while something is in the way that may go."""
-        seconds = _PREPARE_AGAIN_SECONDS
-        while not await self._try_to_prepare():
-            await asyncio.sleep(seconds)
-            seconds = min(2 * seconds, _PREPARE_AGAIN_AT_MOST_SECONDS)
-
-    async def _try_to_prepare(self) -> bool:
-        def progress(phase: Phase, detail: str) -> None:
-            body = SessionChanged(SessionState.STARTING, phase, detail=detail)
-            self.beside(self._tell(body), "log progress")
-
-        try:
-            prepared = await self._workspace.prepare(progress)
-            if prepared.warning:
-                await self._tell(SessionChanged(phase=Phase.FETCHING, detail=prepared.warning))
-            self._unusable, self.state = None, RunnerState.SERVING
-        except WorkspaceError as error:
-            known, self._unusable = self._unusable, error
-            if known is None or known.reason != error.reason:
-                await self._tell_unusable(error)
-        self._prepared.set()
-        self.touched()
-        return self._unusable is None
-
     async def _start_warm(self) -> None:
         """Who woke this runner is on the way with a message: most likely for the last one used."""
         # Until the workspace is there nothing starts, and a runner may still be drained.
-        await self._prepared.wait()
-        if self._unusable is None:
+        await self._preparation.tried()
+        if self._preparation.unusable is None:
             used = max(self.sessions.values(), key=lambda each: each.last_activity, default=None)
             await (used or self.ensure(MAIN_CONVERSATION)).warm()
-
-    async def _tell_unusable(self, error: WorkspaceError) -> None:
-        _log.error("workspace unusable", reason=error.reason, error=error.sentence)
-        await self._tell(
-            SessionChanged(SessionState.EXITED, reason=error.reason, detail=error.sentence)
-        )
-
-    async def _tell(self, body: SessionChanged) -> None:
-        """Logs how the workspace's preparation goes; a full disk must not keep it from its end."""
-        try:
-            await self.log.append(Event(body))
-        except Refusal as refusal:
-            _log.warning("preparation not told", error=str(refusal))
 
     async def _trim_for_ever(self) -> None:
         was_full = False
@@ -261,13 +220,18 @@ class Runner:
     # --------------------------------------------- what a session sees of it
 
     @property
+    def state(self) -> RunnerState:
+        """Whether the workspace is there."""
+        return self._preparation.state
+
+    @property
     def is_stopping(self) -> bool:
         """The runner takes nothing new any more."""
         return self._is_stopping
 
     async def prepared(self) -> None:
         """Returns when the workspace is there, or can't be."""
-        await self._prepared.wait()
+        await self._preparation.tried()
 
     @property
     def holds_queue(self) -> bool:
@@ -322,7 +286,7 @@ class Runner:
 
     async def place(self, row: SessionRow) -> Place:
         """Where a session works; waits for the clone."""
-        await self._prepared.wait()
+        await self._preparation.tried()
         await self.version_known.wait()
         self.refuse_unusable()
         try:
@@ -432,9 +396,8 @@ class Runner:
     @property
     def problem(self) -> Refusal | None:
         """Why nothing can run here before a person has mended it."""
-        if self._unusable is not None:
-            reason, sentence = self._unusable.reason, self._unusable.sentence
-            return Refusal(Status.FAILED_PRECONDITION, reason, sentence)
+        if unusable := self._preparation.unusable:
+            return Refusal(Status.FAILED_PRECONDITION, unusable.reason, unusable.sentence)
         if self._agent_refusal:
             return Refusal(Status.FAILED_PRECONDITION, "AGENT_VERSION", self._agent_refusal)
         return None
