@@ -8,35 +8,34 @@ on the directory fences a second runner off.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from repobridge.durable.acts import DurableActs
+from repobridge.durable.failures import is_disk_full
+from repobridge.durable.files import (
+    LockedError,
+    NewerSchemaError,
+    OpenFiles,
+    reader_connection,
+    take_lock,
+    writer_connection,
+)
+from repobridge.durable.groupwriter import Act, Deliver
 from repobridge.errors import Refusal, RepoBridgeError, Status
 from repobridge_runner.reserve import Reserve
-from repobridge_runner.schema import NewerSchemaError, migrate
+from repobridge_runner.schema import MIGRATIONS
 from repobridge_runner.transaction import StoredEvent, Transaction
-from repobridge_runner.writer import (
-    Act,
-    Writer,
-    disk_full,
-    is_disk_full,
-    is_storage_failure,
-    translated,
-)
+from repobridge_runner.writer import Writer, disk_full, translated
 
 __all__ = ["Journal", "JournalError", "JournalState", "StoredEvent", "Transaction"]
 
-T = TypeVar("T")
 _RESERVE_BYTES = 4 << 20
-_WAL_KEPT_BYTES = 8 << 20
 
 
 class JournalError(RepoBridgeError):
@@ -55,14 +54,12 @@ class JournalState:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    lock: int
-    writer: sqlite3.Connection
-    reader: sqlite3.Connection
+    files: OpenFiles
     reserve: Reserve
     state: JournalState
 
 
-class Journal:
+class Journal(DurableActs[Transaction]):
     """Durable acts on one SQLite file, from one event loop."""
 
     def __init__(
@@ -71,22 +68,10 @@ class Journal:
         self.directory = directory
         self.log_id = opened.state.log_id
         self.state_at_open = opened.state
-        self._opened = opened
-        self._loop = asyncio.get_running_loop()
-        self._slots = asyncio.Semaphore(waiting)
+        self._reserve = opened.reserve
+        self._clock = clock
         self._listeners: list[Callable[[Sequence[StoredEvent]], None]] = []
-        self._writer_stopped = asyncio.Event()
-        self._closing: asyncio.Task[None] | None = None
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
-        self._writer = Writer(
-            opened.writer,
-            log_id=opened.state.log_id,
-            last_sequence=opened.state.last_sequence,
-            reserve=opened.reserve,
-            clock=clock,
-            deliver=self._deliver_from_thread,
-            stopped=self._stopped_from_thread,
-        )
+        super().__init__(opened.files, waiting=waiting, name="journal")
 
     @classmethod
     async def open(
@@ -105,90 +90,32 @@ class Journal:
         opened = await asyncio.to_thread(_open, directory, reserve_bytes)
         return cls(directory, opened, clock=clock, waiting=waiting)
 
-    @property
-    def commits(self) -> int:
-        """How many commits were made since it was opened."""
-        return self._writer.commits
-
     def on_commit(self, listener: Callable[[Sequence[StoredEvent]], None]) -> None:
         """Calls the listener with the events of each commit, before the writers hear of it."""
         self._listeners.append(listener)
 
-    async def write(self, act: Callable[[Transaction], T], *, essential: bool = False) -> T:
-        """Runs an act in the writer thread and returns its result once that is on disk.
+    def _make_writer(self, deliver: Deliver, stopped: Callable[[], None]) -> Writer:
+        return Writer(
+            self._files.writer,
+            log_id=self.log_id,
+            last_sequence=self.state_at_open.last_sequence,
+            reserve=self._reserve,
+            clock=self._clock,
+            deliver=deliver,
+            stopped=stopped,
+        )
 
-        Acts take effect in the order of the calls. One that raises is undone and raises here; the
-        others of its commit are not touched. It may run several times, as a commit that failed is
-        tried again in halves: let it have no effect but through its transaction. Cancelling
-        the caller does not take the act back. On a full disk Refusal DISK_FULL, except that an
-        essential act may use the space in reserve. When too many wait, it waits for its place.
-        """
-        if self._closing is not None:
-            raise Refusal(Status.UNAVAILABLE, "STOPPING", "The runner is stopping.")
-        await self._slots.acquire()
-        return await self._put(act, essential)
+    def _stopping(self) -> Refusal:
+        return Refusal(Status.UNAVAILABLE, "STOPPING", "The runner is stopping.")
 
-    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a query on a read-only connection, in one snapshot, in the reader thread."""
-        return await self._loop.run_in_executor(self._readers, self._query, query)
+    def _failure(self, error: BaseException) -> BaseException:
+        return translated(error)
 
-    async def close(self) -> None:
-        """Makes everything written before durable, and lets the directory go."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
-
-    def _put(self, act: Callable[[Transaction], T], essential: bool) -> asyncio.Future[T]:
-        ticket: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Act(act, ticket, essential))
-        return ticket
-
-    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        reader = self._opened.reader
-        reader.execute("BEGIN")
-        try:
-            return query(reader)
-        except sqlite3.Error as error:
-            if is_storage_failure(error):
-                raise translated(error) from error
-            raise
-        finally:
-            reader.execute("ROLLBACK")
-
-    async def _close(self) -> None:
-        # Semaphores are fair: whoever waited for a place before this has it before this.
-        await self._slots.acquire()
-        self._writer.stop()
-        await self._writer_stopped.wait()
-        await asyncio.to_thread(self._release)
-
-    def _release(self) -> None:
-        self._readers.shutdown()
-        self._opened.reader.close()
-        self._opened.writer.close()
-        os.close(self._opened.lock)
-
-    def _deliver_from_thread(self, acts: Sequence[Act], stored: Sequence[StoredEvent]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._deliver, acts, stored)
-        except RuntimeError:  # the loop was closed under us: nobody is left to tell
-            pass
-
-    def _stopped_from_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self._writer_stopped.set)
-
-    def _deliver(self, acts: Sequence[Act], stored: Sequence[StoredEvent]) -> None:
+    def _committed(self, acts: Sequence[Act]) -> None:
+        stored = [event for act in acts if act.view for event in act.view.appended]
         if stored:
             for listener in self._listeners:
                 listener(stored)
-        for act in acts:
-            self._slots.release()
-            if act.ticket.done():
-                continue
-            if act.error is not None:
-                act.ticket.set_exception(act.error)
-            else:
-                act.ticket.set_result(act.result)
 
 
 def _open(directory: Path, reserve_bytes: int) -> _Opened:
@@ -201,15 +128,15 @@ def _open(directory: Path, reserve_bytes: int) -> _Opened:
     except BaseException:
         os.close(lock)
         raise
-    return _Opened(lock, writer, reader, reserve, state)
+    return _Opened(OpenFiles(lock, writer, reader), reserve, state)
 
 
 def _open_database(
     path: Path, reserve: Reserve
 ) -> tuple[sqlite3.Connection, sqlite3.Connection, JournalState]:
     try:
-        writer = _writer_connection(path)
-        return writer, _connect(path, mode="ro"), _state(writer)
+        writer = writer_connection(path, migrations=MIGRATIONS)
+        return writer, reader_connection(path), _state(writer)
     except (sqlite3.Error, NewerSchemaError) as error:
         if not is_disk_full(error):
             raise JournalError(
@@ -222,45 +149,15 @@ def _open_database(
 
 
 def _lock(directory: Path) -> int:
-    lock = os.open(directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
+        return take_lock(directory / "journal.lock")
+    except LockedError as error:
         raise Refusal(
             Status.FAILED_PRECONDITION,
             "WORKSPACE_LOCKED",
-            f"Another runner (process {holder}) uses {directory}; end it first.",
-            {"pid": holder},
+            f"Another runner (process {error.pid}) uses {directory}; end it first.",
+            {"pid": error.pid},
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
-
-
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time, but opened and closed in others.
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
-
-
-def _writer_connection(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = _connect(path, mode="rw")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table only
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-    migrate(connection)
-    return connection
 
 
 def _state(connection: sqlite3.Connection) -> JournalState:

@@ -6,8 +6,6 @@ A migration that is released is never edited: a change is a new one.
 
 from __future__ import annotations
 
-import sqlite3
-
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     # `payload` is the serialized wire event, whole; the other columns are for finding it.
@@ -92,23 +90,3 @@ _FIRST = (
 
 MIGRATIONS = (_FIRST,)
 """Each entry brings a database from version i to i + 1."""
-
-
-class NewerSchemaError(Exception):
-    """The database was written by a later version of this program."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__(f"it has schema version {version}, this program knows {len(MIGRATIONS)}")
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the database to the present version, one transaction a step."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise NewerSchemaError(version)
-    for target, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {target}")
-        connection.execute("COMMIT")
