@@ -18,7 +18,7 @@ from repobridge_gateway.render.inline import ZERO_WIDTH, inline
 from repobridge_gateway.render.measure import well_formed
 
 _RULE = "─" * 12
-_COMMENT = re.compile(r"^[ \t]*<!--.{0,4000}?-->[ \t]*$", re.M | re.S)
+_COMMENT = re.compile(r"^[ \t]*<!--.{0,1500}?-->[ \t]*$", re.M | re.S)
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?")
 _UNDER = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _RULES = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*")
