@@ -1,0 +1,1 @@
+"""Discord: the only place that knows its library and its API."""
