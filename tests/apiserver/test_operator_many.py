@@ -23,7 +23,8 @@ from tests.fakes.kubelet import run_kubelet
 
 _CREATORS = 8
 _STEADY_SECONDS = 300.0
-_LARGEST_MB = 120
+_LARGEST_MB = 160
+"""Against leaks and copies of everything; what it takes at rest is the benchmark's to measure."""
 _WAKES = 50
 
 
