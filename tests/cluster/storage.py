@@ -2,7 +2,7 @@
 
 `local` volumes, unlike hostPath ones, get the group that a pod asks for, as a cloud's disks do. Two
 classes bind when the first pod comes: `local` has the disk's space, `sized` is a tmpfs of exactly
-the size that was claimed, so that it can be full.
+the size that was claimed, so that it can be full. Both grow with their claims, in use too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DEFAULT_CLASS = "local"
 SIZED_CLASS = "sized"
 CLASSES_PATH = "/apis/storage.k8s.io/v1/storageclasses"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_MERGE = "application/merge-patch+json"
 _WATCH_SECONDS = 60
 _AGAIN_SECONDS = 0.5
 
@@ -86,6 +87,17 @@ def wants_volume(claim: Object) -> bool:
     )
 
 
+def wants_growth(claim: Object) -> bool:
+    """Whether a claim has a volume of this provisioner that is smaller than it asks for."""
+    capacity = claim.get("status", {}).get("capacity", {}).get("storage")
+    return (
+        claim["spec"].get("storageClassName") in {DEFAULT_CLASS, SIZED_CLASS}
+        and claim["spec"].get("volumeName") == volume_name(claim)
+        and capacity is not None
+        and whole(capacity) < whole(claim["spec"]["resources"]["requests"]["storage"])
+    )
+
+
 def is_done_with(volume: Object) -> bool:
     """Whether a volume of this provisioner is to be deleted with its data."""
     annotations = volume["metadata"].get("annotations", {})
@@ -112,8 +124,12 @@ class Provisioner:
             tasks.create_task(_follow(self._api.list_persistent_volume, self._see_volume))
 
     async def _see_claim(self, claim: Object) -> None:
-        if not wants_volume(claim):
-            return
+        if wants_volume(claim):
+            await self._make(claim)
+        elif wants_growth(claim):
+            await self._grow(claim)
+
+    async def _make(self, claim: Object) -> None:
         directory = self._directory / volume_name(claim)
         if not directory.exists():
             directory.mkdir(parents=True)
@@ -125,6 +141,18 @@ class Provisioner:
         except ApiException as refusal:
             if refusal.status != 409:
                 raise
+
+    async def _grow(self, claim: Object) -> None:
+        """The volume first, then what is said of it: whoever reads that finds the room there."""
+        metadata, name = claim["metadata"], volume_name(claim)
+        size = claim["spec"]["resources"]["requests"]["storage"]
+        if claim["spec"]["storageClassName"] == SIZED_CLASS:
+            _mount_sized(self._directory / name, size, again=True)
+        capacity: Any = {"capacity": {"storage": size}}
+        await self._api.patch_persistent_volume(name, {"spec": capacity}, _content_type=_MERGE)
+        await self._api.patch_namespaced_persistent_volume_claim_status(
+            metadata["name"], metadata["namespace"], {"status": capacity}, _content_type=_MERGE
+        )
 
     async def _see_volume(self, volume: Object) -> None:
         if not is_done_with(volume):
@@ -157,10 +185,10 @@ def _make_class(name: str, *, is_default: bool) -> Object:
     }
 
 
-def _mount_sized(directory: Path, quantity: str) -> None:
-    size = whole(quantity)
+def _mount_sized(directory: Path, quantity: str, *, again: bool = False) -> None:
+    options = ("remount," if again else "mode=0755,") + f"size={whole(quantity)}"
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", directory],
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory],
         env={"PATH": SEARCH_PATH},
         check=True,
     )

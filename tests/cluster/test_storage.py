@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.addresses import NODE_NAME
-from tests.cluster.storage import is_done_with, make_volume, wants_volume
+from tests.cluster.storage import is_done_with, make_volume, wants_growth, wants_volume
 
 SELECTED = {"volume.kubernetes.io/selected-node": NODE_NAME}
 OURS = {"pv.kubernetes.io/provisioned-by": "repobridge.dev/local"}
@@ -71,6 +71,24 @@ def test_a_volume_is_for_its_claim_and_its_node_alone() -> None:
             },
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("claim", "capacity", "wants"),
+    [
+        (make_claim(volume="pvc-1234"), "512Mi", True),
+        (make_claim(volume="pvc-1234", storage_class="sized"), "512Mi", True),
+        (make_claim(volume="pvc-1234"), "1024Mi", False),
+        (make_claim(volume="pvc-1234"), None, False),
+        (make_claim(volume="another"), "512Mi", False),
+        (make_claim(volume="pvc-1234", storage_class="other"), "512Mi", False),
+    ],
+)
+def test_a_volume_of_ours_grows_to_what_its_claim_asks_for(
+    claim: dict[str, Any], capacity: str | None, wants: bool
+) -> None:
+    claim["status"] = {"capacity": {"storage": capacity}} if capacity else {"phase": "Pending"}
+    assert wants_growth(claim) is wants
 
 
 @pytest.mark.parametrize(
