@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections import deque
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -23,6 +24,8 @@ from tests.fakes.discord.wires import Wires
 from tests.fakes.discord.world import World
 
 _HEARTBEAT, _IDENTIFY, _PRESENCE, _VOICE, _RESUME, _MEMBERS = 1, 2, 3, 4, 6, 8
+_MAX_PAYLOAD = 4096
+_A_MINUTE = 120
 _RECONNECT, _INVALID_SESSION, _HELLO, _ACK = 7, 9, 10, 11
 
 
@@ -55,6 +58,7 @@ class Connection:
         self._guilds_per_shard = guilds_per_shard
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
         self._dispatches: asyncio.Queue[str] = asyncio.Queue()
+        self._received: deque[float] = deque(maxlen=_A_MINUTE + 1)
         self._socket = web.WebSocketResponse(max_msg_size=4096 * 4, autoping=True, timeout=0.5)
         self._transport: asyncio.Transport | None = None
 
@@ -143,14 +147,22 @@ class Connection:
 
     async def _read(self) -> None:
         async for message in self._socket:
-            if message.type is not WSMsgType.TEXT:
+            if message.type is not WSMsgType.TEXT or len(message.data) > _MAX_PAYLOAD:
                 raise CloseSocket(4002, "Error while decoding payload.")
+            self._count()
             try:
                 payload = json.loads(message.data)
                 op, data = payload["op"], payload.get("d")
             except (ValueError, KeyError, TypeError):
                 raise CloseSocket(4002, "Error while decoding payload.") from None
             await self._handle(op, data)
+
+    def _count(self) -> None:
+        """Refuse more than Discord's 120 payloads a minute."""
+        now = self._world.clock.monotonic()
+        self._received.append(now)
+        if len(self._received) > _A_MINUTE and now - self._received[0] < 60:
+            raise CloseSocket(4008, "Rate limited.")
 
     async def _handle(self, op: int, data: Any) -> None:
         if op == _HEARTBEAT:

@@ -221,6 +221,10 @@ class Discord:
         member = self._join(guild, self._add_user(name, is_bot=is_bot), *roles)
         return self._person(member)
 
+    def join(self, guild: Guild, person: Person, *roles: Role) -> Person:
+        """The same person in another guild."""
+        return self._person(self._join(guild, person.member.user, *roles))
+
     def owner_of(self, guild: Guild) -> Person:
         """Who may do everything."""
         return self._person(guild.members[guild.owner_id])

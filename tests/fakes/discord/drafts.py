@@ -116,7 +116,9 @@ def apply_edit(world: World, message: Message, body: Json, uploads: Mapping[int,
     if not (content or embeds or components or kept or uploads):
         raise refusal(50006)
     is_ephemeral = message.ephemeral_to is not None
-    message.attachments = kept + world.attach(uploads_of(body, uploads), is_ephemeral=is_ephemeral)
+    message.attachments = kept + world.files.keep(
+        uploads_of(body, uploads), is_ephemeral=is_ephemeral
+    )
     message.content = content
     message.embeds = [dict(embed) | {"type": "rich"} for embed in embeds]
     message.components = numbered(components)

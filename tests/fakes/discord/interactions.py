@@ -148,6 +148,12 @@ class Interactions:
             raise refusal(50027)
         return interaction
 
+    def is_gone(self, message: Message) -> bool:
+        """Whether someone deleted an answer."""
+        if message.ephemeral_to is not None:
+            return message not in self.ephemeral
+        return message.id not in message.channel.messages
+
     def is_failed(self, interaction: Interaction) -> bool:
         """Whether nobody answered in time: the person reads that the interaction failed."""
         return interaction.callback is None and self._age(interaction) > ACKNOWLEDGE_SECONDS

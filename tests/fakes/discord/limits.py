@@ -51,7 +51,7 @@ class Limits:
 
     by_route: Mapping[str, Limit] = field(default_factory=lambda: dict(_BY_ROUTE))
     other: Limit = Limit(10, 10.0)
-    old_edits: Limit = Limit(3, 60.0)
+    old_edits: Limit = Limit(3, 20.0)
     a_second: int = 50
     invalid_in_ten_minutes: int = 10_000
 
@@ -179,7 +179,9 @@ def too_many(seconds: float, *, is_global: bool = False, code: int = 0) -> Json:
         "global": is_global,
     }
     if code == 30046:
-        body["message"] = "Maximum number of edits to messages older than 1 hour reached."
+        body["message"] = (
+            "Maximum number of edits to messages older than 1 hour reached. Try again later."
+        )
     return body | {"code": code} if code else body
 
 

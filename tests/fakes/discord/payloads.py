@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from urllib.parse import quote
 
 from tests.fakes.discord import permissions
 from tests.fakes.discord.model import (
@@ -297,11 +296,6 @@ def emoji_json(emoji: str) -> Json:
     """A Unicode emoji, or a custom one written as name:id."""
     name, _, emoji_id = emoji.partition(":")
     return {"id": emoji_id or None, "name": name}
-
-
-def url_name(filename: str) -> str:
-    """A file's name in a link."""
-    return quote(filename, safe="")
 
 
 def _reaction_json(emoji: str, users: list[int], me: int) -> Json:

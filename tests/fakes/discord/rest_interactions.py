@@ -36,6 +36,8 @@ def follow_up(call: Call) -> Result:
     check_body(body, call.uploads)
     original = interaction.original
     if original is not None and original.flags & MessageFlag.LOADING:
+        if call.interactions.is_gone(original):
+            raise refusal(10008)
         _fill(call, original, body)
         return call.world.json_of(original)
     is_ephemeral = bool(int(body.get("flags") or 0) & MessageFlag.EPHEMERAL)
@@ -116,7 +118,7 @@ def _interaction(call: Call) -> Interaction:
 def _message(call: Call, interaction: Interaction) -> Message:
     wanted = call.params["message_id"]
     if wanted == "@original":
-        if interaction.original is None:
+        if interaction.original is None or call.interactions.is_gone(interaction.original):
             raise refusal(10008)
         return interaction.original
     message_id = parse(wanted, field="message_id")

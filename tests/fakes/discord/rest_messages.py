@@ -19,7 +19,6 @@ from tests.fakes.discord.sessions import without_content
 from tests.fakes.discord.snowflakes import parse
 from tests.fakes.discord.world import Draft
 
-_NONCE_SECONDS = 300.0
 _REACTIONS_LIMIT = 20
 _CHANNEL = "/channels/{channel_id}"
 _MESSAGE = "/channels/{channel_id}/messages/{message_id}"
@@ -37,8 +36,10 @@ def create_message(call: Call) -> Result:
     if body.get("embeds"):
         call.demand(channel, Permission.EMBED_LINKS)
     nonce = body.get("nonce")
-    if body.get("enforce_nonce") and (first := _with_nonce(call, nonce)) is not None:
-        return _told(call, first) | {"nonce": nonce}
+    if nonce is not None and body.get("enforce_nonce"):
+        first = call.world.with_nonce(call.world.bot, nonce)
+        if first is not None:
+            return _told(call, first) | {"nonce": nonce}
     answered = _answered(call, channel)
     draft = draft_of(call.world, channel, body, call.uploads, answered=answered)
     if int(draft.flags) & MessageFlag.EPHEMERAL:
@@ -210,23 +211,6 @@ def _demand_speech(call: Call, channel: Channel) -> None:
 def _demand_open(channel: Channel) -> None:
     if channel.thread is not None and channel.thread.is_archived:
         raise refusal(50083)
-
-
-def _with_nonce(call: Call, nonce: object) -> Message | None:
-    """The bot's message of the last minutes with that nonce."""
-    if nonce is None:
-        return None
-    since = call.world.clock.wall() - _NONCE_SECONDS
-    bot = call.world.bot
-    return next(
-        (
-            message
-            for channel in call.world.channels.values()
-            for message in reversed(channel.messages.values())
-            if message.author is bot and message.created_at >= since and message.nonce == nonce
-        ),
-        None,
-    )
 
 
 def _answered(call: Call, channel: Channel) -> Message | None:

@@ -130,11 +130,12 @@ class Server:
             return web.Response()
 
     async def _serve_file(self, http: web.Request) -> web.Response:
-        attachment = self._world.files.get(int(http.match_info["attachment_id"]))
-        until, mark = http.query.get("ex", ""), http.query.get("hm", "")
-        if attachment is None or mark != self._world.link_mark(attachment.id, until):
-            return web.Response(status=404, text="This content is no longer available.")
-        if self._world.clock.wall() > int(until, 16):
+        attachment = self._world.files.behind(
+            http.match_info["attachment_id"],
+            until=http.query.get("ex", ""),
+            mark=http.query.get("hm", ""),
+        )
+        if attachment is None:
             return web.Response(status=404, text="This content is no longer available.")
         return web.Response(body=attachment.data, content_type=attachment.content_type)
 

@@ -141,6 +141,8 @@ def seen_by(session: Session, world: World, event: Event) -> Json | None:
     if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
         has_content = bool(session.intents & MESSAGE_CONTENT)
         return event.data if has_content else without_content(event.data, world.bot.id)
+    if event.name == "THREAD_MEMBERS_UPDATE" and not session.intents & GUILD_MEMBERS:
+        return _own_membership(event.data, world.bot.id)
     return event.data
 
 
@@ -165,6 +167,17 @@ def _wants(session: Session, world: World, event: Event) -> bool:
         if event.name.startswith(prefix):
             return intent == 0 or bool(session.intents & intent) or _is_own(world, event)
     raise AssertionError(f"no intent is known for {event.name}")
+
+
+def _own_membership(data: Json, bot_id: int) -> Json | None:
+    """Without the members intent a bot hears only of its own coming and going."""
+    me = str(bot_id)
+    added = [item for item in data.get("added_members", ()) if item["user_id"] == me]
+    removed = [item for item in data.get("removed_member_ids", ()) if item == me]
+    if not (added or removed):
+        return None
+    told = {key: data[key] for key in ("id", "guild_id", "member_count")}
+    return told | ({"added_members": added} if added else {"removed_member_ids": removed})
 
 
 def _is_own(world: World, event: Event) -> bool:

@@ -5,18 +5,15 @@ Neither permissions nor limits are looked at: the REST API and people ask for th
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.fakes.discord.changes import Changes
 from tests.fakes.discord.clock import Clock
+from tests.fakes.discord.files import Files
 from tests.fakes.discord.mentions import Pings
 from tests.fakes.discord.model import (
     Application,
-    Attachment,
     Channel,
     ChannelType,
     Event,
@@ -38,14 +35,12 @@ from tests.fakes.discord.payloads import (
     message_json,
     thread_json,
     thread_member_json,
-    url_name,
     user_json,
 )
 from tests.fakes.discord.snowflakes import Snowflakes
 
-LINK_SECONDS = 24 * 3600
+NONCE_SECONDS = 300.0
 _NO_PINGS = Pings([], [], everyone=False)
-_ODD_IN_NAMES = re.compile(r"[^\w.\-]")
 
 
 @dataclass(frozen=True)
@@ -85,10 +80,10 @@ class World:
         self.guilds: dict[int, Guild] = {}
         self.users: dict[int, User] = {application.user.id: application.user}
         self.channels: dict[int, Channel] = {}
-        self.files: dict[int, Attachment] = {}
+        self.files = Files(clock, snowflakes, base_url=base_url)
+        self._nonces: dict[tuple[int, str], Message] = {}
         self._changes = changes
         self._publish = publish
-        self._base_url = base_url
 
     def emit(self, name: str, data: Json, guild: Guild, channel: Channel | None = None) -> None:
         """Dispatch an event, and wake those who wait for changes."""
@@ -104,22 +99,9 @@ class World:
         """The account of the application."""
         return self.application.user
 
-    def link(self, channel: Channel, attachment: Attachment) -> str:
-        """A link to a file, good for a day from now."""
-        since = int(self.clock.wall())
-        until = since + LINK_SECONDS
-        name = url_name(attachment.filename)
-        path = f"/attachments/{channel.id}/{attachment.id}/{name}"
-        mark = self.link_mark(attachment.id, f"{until:x}")
-        return f"{self._base_url()}{path}?ex={until:x}&is={since:x}&hm={mark}&"
-
-    def link_mark(self, attachment_id: int, until: str) -> str:
-        """What makes a link hard to forge."""
-        return hashlib.sha256(f"{attachment_id}/{until}".encode()).hexdigest()
-
     def json_of(self, message: Message) -> Json:
         """A message for the bot, over REST; the nonce is told at its creation only."""
-        return message_json(message, self.link, me=self.bot.id)
+        return message_json(message, self.files.link, me=self.bot.id)
 
     def post(self, channel: Channel, author: User, draft: Draft) -> Message:
         """Write a message; into an archived thread it opens the thread again."""
@@ -146,13 +128,14 @@ class World:
             origin=draft.origin,
             ephemeral_to=draft.ephemeral_to,
         )
-        message.attachments = self.attach(
-            draft.uploads, is_ephemeral=message.ephemeral_to is not None
-        )
+        is_ephemeral = message.ephemeral_to is not None
+        message.attachments = self.files.keep(draft.uploads, is_ephemeral=is_ephemeral)
         if message.ephemeral_to is not None:
             self._changes.note()
             return message
         channel.messages[message.id] = message
+        if message.nonce is not None:
+            self._nonces[author.id, str(message.nonce)] = message
         channel.last_message_id = message.id
         if thread is not None:
             thread.messages_sent += 1
@@ -163,22 +146,12 @@ class World:
         self._message_event("MESSAGE_CREATE", message)
         return message
 
-    def attach(self, uploads: Iterable[Upload], *, is_ephemeral: bool = False) -> list[Attachment]:
-        """Keep files, under names that Discord would give them."""
-        kept = []
-        for upload in uploads:
-            guessed = upload.content_type or mimetypes.guess_type(upload.filename)[0]
-            attachment = Attachment(
-                id=self.snowflakes.make(),
-                filename=_ODD_IN_NAMES.sub("", upload.filename.replace(" ", "_")) or "unknown",
-                data=upload.data,
-                content_type=guessed or "application/octet-stream",
-                description=upload.description,
-                is_ephemeral=is_ephemeral,
-            )
-            self.files[attachment.id] = attachment
-            kept.append(attachment)
-        return kept
+    def with_nonce(self, author: User, nonce: object) -> Message | None:
+        """The author's newest message with that nonce, as long as the nonce is remembered."""
+        message = self._nonces.get((author.id, str(nonce)))
+        if message is None or self.clock.wall() - message.created_at > NONCE_SECONDS:
+            return None
+        return message
 
     def changed(self, message: Message, *, is_edit: bool = True) -> None:
         """Tell of a changed message; without `is_edit` the change is not the author's."""
@@ -299,13 +272,18 @@ class World:
         if thread is None or user_id in thread.members:
             return
         thread.members[user_id] = self.clock.wall()
+        if channel.is_private_thread and user_id == self.bot.id:
+            told = thread_json(channel, for_user=user_id)
+            self.emit("THREAD_CREATE", told, channel.guild, channel)
         added = [thread_member_json(channel, user_id)]
         self._thread_members(channel, added=added, removed=[])
 
     def leave_thread(self, channel: Channel, user_id: int) -> None:
         """End someone's membership of a thread."""
-        if channel.thread is not None and channel.thread.members.pop(user_id, None) is not None:
+        if channel.thread is not None and user_id in channel.thread.members:
+            # Told while the member still sees the thread.
             self._thread_members(channel, added=[], removed=[str(user_id)])
+            del channel.thread.members[user_id]
 
     def delete_channel(self, channel: Channel) -> None:
         """Delete a channel and its threads."""
@@ -375,15 +353,16 @@ class World:
         return data if emoji is None else data | {"emoji": emoji_json(emoji)}
 
     def _thread_members(self, channel: Channel, *, added: list[Json], removed: list[str]) -> None:
+        members = 0 if channel.thread is None else len(channel.thread.members)
         data: Json = {
             "id": str(channel.id),
             "guild_id": str(channel.guild.id),
-            "member_count": 0 if channel.thread is None else len(channel.thread.members),
+            "member_count": members - len(removed),
         }
         if added:
-            members = channel.guild.members
+            known = channel.guild.members
             data["added_members"] = [
-                item | {"member": member_json(members[int(item["user_id"])]), "presence": None}
+                item | {"member": member_json(known[int(item["user_id"])]), "presence": None}
                 for item in added
             ]
         if removed:

@@ -94,7 +94,14 @@ async def test_what_breaks_the_protocol_closes_the_socket(
     codes.append(await unknown.close_code())
     old = await connect(fake, http, query="v=6")
     codes.append(await old.close_code())
-    assert codes == [4002, 4003, 4005, 4001, 4012]
+    large = await connect(fake, http)
+    await large.send(1, "x" * 4096)
+    codes.append(await large.close_code())
+    busy = await connect(fake, http)
+    for _ in range(121):
+        await busy.send(1, None)
+    codes.append(await busy.close_code())
+    assert codes == [4002, 4003, 4005, 4001, 4012, 4002, 4008]
 
 
 async def test_each_shard_serves_its_guilds(http: aiohttp.ClientSession) -> None:
@@ -313,5 +320,7 @@ async def test_guilds_roles_and_members_change_while_the_bot_looks(fake: Discord
         await fake.until(lambda: found.get_member(alice.id) is None)
         other = fake.add_guild("other")
         await fake.until(lambda: bot.get_guild(other.id) is not None)
+        fake.join(other, alice)
+        await fake.until(lambda: len(bot.told("member_join")) == 1)
         fake.remove_bot(other)
         await fake.until(lambda: bot.get_guild(other.id) is None)

@@ -352,3 +352,27 @@ async def test_a_first_answer_is_taken_once_and_must_fit(
         10015,
         str(asked.id),
     ]
+
+
+async def test_an_answer_that_someone_deleted_takes_no_more_text(
+    fake: Discord, alice: Person, asked: Message, bot: Answering
+) -> None:
+    codes: list[int] = []
+    deleted = asyncio.Event()
+
+    async def act(interaction: discord.Interaction[Bot]) -> None:
+        await interaction.response.defer(thinking=True)
+        await deleted.wait()
+        for send in (interaction.followup.send("late"), interaction.original_response()):
+            with pytest.raises(discord.NotFound) as refused:
+                await send
+            codes.append(refused.value.code)
+        interaction.client.dispatch("acted")
+
+    bot.act = act
+    answer = await alice.click(asked, "Allow once")
+    assert answer.message is not None
+    fake.owner_of(asked.channel.guild).delete(answer.message)
+    deleted.set()
+    await fake.until(lambda: bool(bot.told("acted")))
+    assert codes == [10008, 10008]

@@ -204,3 +204,41 @@ async def test_a_deleted_channel_takes_its_threads_along(
     fake.delete_channel(doomed)
     await fake.until(lambda: len(bot.told("thread_delete")) == 2)
     assert [item.id for item in bot.told("thread_delete")] == [thread.id, doomed.id]
+
+
+async def test_a_private_thread_is_told_to_whom_it_takes_in(
+    fake: Discord, channel: Channel, alice: Person, bot: Bot, rest: RawRest
+) -> None:
+    opened = await rest("POST", f"/channels/{channel.id}/threads", {"type": 12, "name": "private"})
+    thread = fake.threads(channel)[0]
+    assert (opened.status, fake.seen(thread, by=alice)) == (201, [])
+    added = await rest("PUT", f"/channels/{thread.id}/thread-members/{alice.id}")
+    assert added.status == 204
+    alice.say(thread, "thanks")
+    await fake.until(lambda: bot.heard == ["thanks"])
+    assert [item.id for item in bot.told("thread_member_join")] == [alice.id]
+    gone = await rest("DELETE", f"/channels/{thread.id}/thread-members/@me")
+    assert gone.status == 204
+    await fake.until(lambda: [item.id for item in bot.told("thread_remove")] == [thread.id])
+    alice.say(thread, "unheard")
+    with pytest.raises(Forbidden):
+        fake.add_person(channel.guild, "bob").say(thread, "hello")
+    alice.say(channel, "heard")
+    await fake.until(lambda: bot.heard == ["thanks", "heard"])
+    fake.world.join_thread(thread, fake.bot.id)
+    await fake.until(lambda: [item.id for item in bot.told("thread_join")] == [thread.id])
+
+
+async def test_without_the_members_intent_only_own_memberships_are_told(
+    fake: Discord, channel: Channel, alice: Person
+) -> None:
+    intents = discord.Intents(guilds=True, guild_messages=True)
+    thread = alice.open_thread(channel, "hers")
+    bob = fake.add_person(channel.guild, "bob")
+    async with running(Bot(fake, intents=intents), fake) as bot:
+        bob.say(thread, "hello")
+        place = await fake.until(lambda: bot.get_channel(thread.id))
+        assert isinstance(place, discord.Thread)
+        await place.join()
+        await fake.until(lambda: bool(bot.told("thread_join")))
+        assert bot.told("thread_member_join") == []
