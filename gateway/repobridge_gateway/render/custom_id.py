@@ -12,7 +12,7 @@ from enum import StrEnum
 PREFIX = "rb1"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _CUSTOM_ID = re.compile(
-    rf"{PREFIX}:([a-z]+):({_ULID.pattern}):([a-z]+)(?:\.(0|[1-9]\d?))?(?:\.(0|[1-9]\d?))?"
+    rf"{PREFIX}:([a-z]+):({_ULID.pattern}):([a-z]+)(?:\.(0|[1-9]\d{{0,2}}))?(?:\.(0|[1-9]\d{{0,2}}))?"
 )
 
 

@@ -39,7 +39,7 @@ def test_what_is_written_is_read_again(told: CustomId, text: str) -> None:
         f"rb1:turn:{KEY}X:stop", f"rb1:turn:8{KEY[1:]}:stop", f"rb1:turn:{KEY}:stop\n",
         f" rb1:turn:{KEY}:stop", f"rb1:turn:{KEY}:stop:", f"rb1:turn:{KEY}:stop.1",
         f"rb1:question:{KEY}:choose", f"rb1:question:{KEY}:choose.1.2.3",
-        f"rb1:question:{KEY}:choose.01", f"rb1:question:{KEY}:choose.100",
+        f"rb1:question:{KEY}:choose.01", f"rb1:question:{KEY}:choose.1000",
         f"rb1:question:{KEY}:choose.-1", f"rb1:question:{KEY}:write.1.2",
         f"rb1:question:{KEY}:choose.\u0661", f"rb1:turn:{KEY.replace('Z', 'I')}:stop",
     ],

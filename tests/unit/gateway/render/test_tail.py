@@ -28,7 +28,7 @@ def test_code_that_is_cut_is_still_code() -> None:
 
 def test_a_line_that_is_too_long_keeps_its_last_words() -> None:
     assert keep_end("word " * 100 + "end", limit=30) == "…\n…word word word word end"
-    assert keep_end("```\n" + "x" * 500, limit=40) == "…\n```\n…" + "x" * 28 + "\n```"
+    assert keep_end("```\n" + "x" * 500, limit=40) == "…\n```\n…" + "x" * 29 + "\n```"
 
 
 @given(
