@@ -17,6 +17,7 @@ import pytest
 
 from repobridge import crd
 from repobridge.errors import Refusal
+from repobridge.session.events import RunnerState
 from repobridge_cli.cluster import observed
 from repobridge_cli.cluster.bridge import ClusterBridge
 from repobridge_cli.cluster.kubectl import Kubectl
@@ -264,6 +265,30 @@ async def test_what_stays_wrong_ends_the_wait(
         "WAKE_FAILED",
         'Secret "anthropic" is missing; create it.',
     )
+
+
+async def test_a_drain_that_no_operator_ends_is_waited_for_no_longer_than_it_can_last(
+    cluster: Cluster, runner: LiveRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    # The operator said so and was killed: it drained for a while, and nobody says that it is over.
+    await cluster.says("Draining", "Draining", "The bridge goes to sleep.", pod="uid-1")
+    kubectl = Kubectl(namespace=cluster.namespace)
+    bridge = ClusterBridge(kubectl, await observed.get(kubectl, NAME), draining_seconds=0.1)
+    with bridge.board.listening() as notices:
+        running = asyncio.create_task(bridge.run())
+        async with asyncio.timeout(60):
+            link = await bridge.awake()
+            assert (await link.client.activity()).state is RunnerState.SERVING
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        told = [notices.get_nowait().text for _ in range(notices.qsize())]
+    assert told == [
+        "payments is awake.",
+        "payments is on its way to sleep, and is asked to stay.",
+    ]
+    await cluster.wished(1)
 
 
 async def test_who_may_not_exec_is_told_so(

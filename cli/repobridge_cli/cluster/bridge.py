@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from repobridge.errors import Refusal, Status
 from repobridge.idle import Activity
@@ -21,23 +22,32 @@ _FULL = "WorkspaceFull"
 """A failure of a runner that is there: what runs goes on, and it refuses new work by itself."""
 _TRIED_AGAIN = frozenset({"VolumeMountFailed"})
 """Failures that a busy node has for a moment, and mends by itself."""
+_PASSING = frozenset({BridgePhase.FAILED, BridgePhase.DRAINING})
 _AGAIN_SECONDS = 0.3
 _MENDING_SECONDS = 45.0
 """How long a cause that passes, or was there before we asked, may take to be gone: a kubelet looks
 for a Secret that was missing every half a minute or so."""
+_DRAINING_SECONDS = 35.0
+"""A drain that nobody renews is over by then, whatever is said of it where no operator is there."""
 
 
 class ClusterBridge:
     """One RepoBridge; `run` keeps it current."""
 
     def __init__(
-        self, kubectl: Kubectl, first: Observed, *, mending_seconds: float = _MENDING_SECONDS
+        self,
+        kubectl: Kubectl,
+        first: Observed,
+        *,
+        mending_seconds: float = _MENDING_SECONDS,
+        draining_seconds: float = _DRAINING_SECONDS,
     ) -> None:
         self.board = NoticeBoard()
         self.status = Watched(BridgeStatus(BridgePhase.ASLEEP))
         self._kubectl = kubectl
         self._object = Watched(first)
         self._mending_seconds = mending_seconds
+        self._draining_seconds = draining_seconds
         self._wanted = False
         self._told = _cause(first) if first.phase == "Failed" else ("", "")
 
@@ -85,11 +95,23 @@ class ClusterBridge:
             await self._mended(asked, failures)
         while True:
             status = await self.status.until(
-                lambda s: _is_settled(s, failures) or s.phase is BridgePhase.FAILED
+                lambda s: _is_settled(s, failures) or s.phase in _PASSING
             )
-            if _is_settled(status, failures):
+            if status.phase is BridgePhase.DRAINING:
+                status = await self._outlasted()
+            if _is_settled(status, failures) or status.phase is BridgePhase.DRAINING:
                 return status
-            await self._mended(self._object.value, failures)
+            if status.phase is BridgePhase.FAILED:
+                await self._mended(self._object.value, failures)
+
+    async def _outlasted(self) -> BridgeStatus:
+        """Gives the operator time to end a drain; without one the runner speaks for itself."""
+        text = f"{self.name} is on its way to sleep, and is asked to stay."
+        self._post(NoticeCode.WAKING, text)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._draining_seconds):
+                await self.status.until(lambda s: s.phase is not BridgePhase.DRAINING)
+        return self.status.value
 
     async def _mended(self, failed: Observed, failures: int) -> None:
         """Gives what may pass, or have been mended meanwhile, the time for that."""
