@@ -29,10 +29,11 @@ from tests.fakes.discord.faults import (
     Status,
     TooMany,
 )
+from tests.fakes.discord.forms import Forbidden, Value
 from tests.fakes.discord.interactions import Callback, Kind
 from tests.fakes.discord.limits import GENEROUS, REALISTIC, Limit, Limits
 from tests.fakes.discord.model import Channel, Guild, Message, MessageType, Role, User
-from tests.fakes.discord.people import Forbidden, Person, Webhook
+from tests.fakes.discord.people import Person, Webhook
 from tests.fakes.discord.permissions import EVERYTHING, PEOPLE, Permission
 from tests.fakes.discord.record import Request
 from tests.fakes.discord.seen import (
@@ -84,5 +85,6 @@ __all__ = [
     "Status",
     "TooMany",
     "User",
+    "Value",
     "Webhook",
 ]

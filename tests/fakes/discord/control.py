@@ -212,6 +212,14 @@ class Discord:
         self.world.emit("CHANNEL_CREATE", channel_json(channel), guild)
         return channel
 
+    def rename(self, channel: Channel, name: str) -> None:
+        """Rename a channel or thread."""
+        if channel.thread is not None:
+            self.world.update_thread(channel, name=name)
+            return
+        channel.name = name
+        self.world.emit("CHANNEL_UPDATE", channel_json(channel), channel.guild)
+
     def delete_channel(self, channel: Channel) -> None:
         """Delete a channel or thread."""
         self.world.delete_channel(channel)

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from tests.fakes.discord import permissions
 from tests.fakes.discord.changes import Changes
-from tests.fakes.discord.components import BUTTON, CHECKBOX, LABEL, TEXT_INPUT, find
+from tests.fakes.discord.components import BUTTON, find
+from tests.fakes.discord.forms import Forbidden, Value, filled
 from tests.fakes.discord.interactions import ACKNOWLEDGE_SECONDS, Interaction, Interactions, Kind
 from tests.fakes.discord.mentions import pings_of
 from tests.fakes.discord.model import (
@@ -28,18 +29,13 @@ from tests.fakes.discord.model import (
 )
 from tests.fakes.discord.payloads import channel_json, member_json, role_json, user_json
 from tests.fakes.discord.permissions import Permission
-from tests.fakes.discord.seen import Answer, SeenInput, SeenMessage
+from tests.fakes.discord.seen import Answer, SeenMessage
 from tests.fakes.discord.slash import Commands
 from tests.fakes.discord.world import Draft, World
 
 _LONGEST_TEXT = 4000
 AnyMessage: TypeAlias = Message | SeenMessage | int
 Files: TypeAlias = Mapping[str, bytes]
-Value: TypeAlias = str | bool | Sequence[str] | None
-
-
-class Forbidden(Exception):
-    """The client does not offer that."""
 
 
 class Person:
@@ -119,6 +115,11 @@ class Person:
             self._demand(found.channel, Permission.MANAGE_MESSAGES)
         self._world.delete(found)
 
+    def purge(self, channel: Channel, messages: Sequence[AnyMessage]) -> None:
+        """Delete many messages at once, as moderators' tools do."""
+        self._demand(channel, Permission.MANAGE_MESSAGES)
+        self._world.delete_many(channel, [self._message(message) for message in messages])
+
     def react(self, message: AnyMessage, emoji: str) -> None:
         """Add a reaction."""
         found = self._message(message)
@@ -179,7 +180,8 @@ class Person:
         item = find(found.components, custom_id)
         if item is None or item["type"] == BUTTON:
             raise Forbidden(f"there is no menu {custom_id!r}")
-        least, most = item.get("min_values", 1), item.get("max_values", 1)
+        least = 1 if item.get("min_values") is None else item["min_values"]
+        most = item.get("max_values") or 1
         if not least <= len(values) <= most:
             raise Forbidden(f"{least} to {most} have to be chosen")
         options = {option["value"] for option in item.get("options") or ()}
@@ -200,7 +202,7 @@ class Person:
         by_id = {item.custom_id: item for item in modal.inputs}
         told = {
             "custom_id": modal.custom_id,
-            "components": [_filled(row, by_id, values) for row in data["components"]],
+            "components": [filled(row, by_id, values) for row in data["components"]],
         }
         opened = answer.interaction
         return await self._send(Kind.MODAL, opened.channel, told, source=opened.source)
@@ -348,41 +350,3 @@ def _resolved(guild: Guild, values: Sequence[str]) -> Json:
         else:
             raise Forbidden(f"there is no {value}")
     return resolved
-
-
-def _filled(row: Json, inputs: Mapping[str, SeenInput], values: Mapping[str, Value]) -> Json:
-    """A row of a form with what was filled in."""
-    told: Json = {"type": row["type"], "id": row["id"]}
-    if row["type"] == LABEL:
-        return told | {"component": _value_of(row["component"], inputs, values)}
-    if "components" in row:
-        return told | {
-            "components": [_value_of(item, inputs, values) for item in row["components"]]
-        }
-    return told
-
-
-def _value_of(item: Json, inputs: Mapping[str, SeenInput], values: Mapping[str, Value]) -> Json:
-    custom_id = item["custom_id"]
-    told: Json = {"type": item["type"], "id": item["id"], "custom_id": custom_id}
-    shown, value = inputs[custom_id], values.get(custom_id, inputs[custom_id].value)
-    if item["type"] == CHECKBOX:
-        return told | {"value": bool(value)}
-    if not value:
-        if shown.is_required:
-            raise Forbidden(f"{shown.label!r} is required")
-        empty: Json = {"value": ""} if item["type"] == TEXT_INPUT else {"values": []}
-        return told | ({"value": None} if item["type"] == 21 else empty)
-    if item["type"] == TEXT_INPUT:
-        text = str(value)
-        if not shown.min_length <= len(text) <= shown.max_length:
-            raise Forbidden(f"{shown.label!r} has the wrong length")
-        return told | {"value": text}
-    chosen = [value] if isinstance(value, str) else list(value) if value is not True else []
-    if shown.options and not set(chosen) <= set(shown.options):
-        raise Forbidden(f"{shown.label!r} has only {sorted(shown.options)}")
-    if item["type"] == 21:
-        return told | {"value": chosen[0]}
-    if not shown.min_values <= len(chosen) <= shown.max_values:
-        raise Forbidden(f"{shown.label!r}: {shown.min_values} to {shown.max_values} can be chosen")
-    return told | {"values": chosen}

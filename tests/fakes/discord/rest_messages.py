@@ -84,10 +84,8 @@ def bulk_delete(call: Call) -> Result:
     errors = FormErrors()
     errors.check_count("messages", len(told), least=2, most=100)
     errors.raise_if_any()
-    for item in told:
-        message = channel.messages.get(parse(item, field="messages"))
-        if message is not None:
-            call.world.delete(message)
+    found = [channel.messages.get(parse(item, field="messages")) for item in told]
+    call.world.delete_many(channel, [message for message in found if message is not None])
     return None
 
 

@@ -196,7 +196,7 @@ def _input(item: Json, label: str) -> SeenInput:
         options=_options(item),
         min_length=item.get("min_length") or 0,
         max_length=item.get("max_length") or 4000,
-        min_values=item.get("min_values", 1),
+        min_values=1 if item.get("min_values") is None else item["min_values"],
         max_values=item.get("max_values") or 1,
     )
 

@@ -176,6 +176,17 @@ class World:
         }
         self.emit("MESSAGE_DELETE", data, channel.guild, channel)
 
+    def delete_many(self, channel: Channel, messages: list[Message]) -> None:
+        """Delete messages of one channel at once, with one event."""
+        for message in messages:
+            channel.messages.pop(message.id, None)
+        data = {
+            "ids": [str(message.id) for message in messages],
+            "channel_id": str(channel.id),
+            "guild_id": str(channel.guild.id),
+        }
+        self.emit("MESSAGE_DELETE_BULK", data, channel.guild, channel)
+
     def react(self, message: Message, user: User, emoji: str) -> None:
         """Add a reaction, once."""
         users = message.reactions.setdefault(emoji, [])

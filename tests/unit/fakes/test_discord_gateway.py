@@ -314,6 +314,11 @@ async def test_guilds_roles_and_members_change_while_the_bot_looks(fake: Discord
         assert [item.id for item in member.roles] == [guild.id, role.id]
         channel = fake.add_channel(guild, "new")
         await fake.until(lambda: found.get_channel(channel.id) is not None)
+        fake.rename(channel, "renamed")
+        await fake.until(lambda: bool(bot.told("guild_channel_update")))
+        seen = found.get_channel(channel.id)
+        assert seen is not None
+        assert seen.name == "renamed"
         fake.delete_channel(channel)
         await fake.until(lambda: found.get_channel(channel.id) is None)
         fake.remove_person(alice)

@@ -22,6 +22,7 @@ from tests.fakes.discord import (
     Permission,
     Person,
     StandingClock,
+    Value,
 )
 from tests.fakes.discord.client import Bot, running
 from tests.fakes.discord.raw import RawRest
@@ -185,6 +186,15 @@ class Reason(discord.ui.Modal):
         options = [discord.SelectOption(label=name, value=name) for name in "ab"]
         menu = discord.ui.Select[Reason](custom_id="menu", options=options, required=False)
         self.add_item(discord.ui.Label(text="Kind", component=menu))
+        radios = discord.ui.RadioGroup[Reason](custom_id="radio", required=False)
+        boxes = discord.ui.CheckboxGroup[Reason](custom_id="boxes", max_values=10)
+        for number in range(10):
+            radios.add_option(label=f"radio {number}", value=str(number))
+            boxes.add_option(label=f"box {number}", value=str(number))
+        self.add_item(discord.ui.Label(text="One", component=radios))
+        self.add_item(discord.ui.Label(text="Some", component=boxes))
+        tick = discord.ui.Checkbox[Reason](custom_id="tick")
+        self.add_item(discord.ui.Label(text="Sure", component=tick))
 
 
 async def test_a_form_opens_and_comes_back_filled_in(
@@ -202,17 +212,31 @@ async def test_a_form_opens_and_comes_back_filled_in(
     assert [(item.label, item.is_required) for item in opened.modal.inputs] == [
         ("Reason", True),
         ("Kind", False),
+        ("One", False),
+        ("Some", True),
+        ("Sure", True),
     ]
-    for values in ({}, {"text": "no"}, {"text": "not now", "menu": ["z"]}, {"other": "x"}):
+    whole: dict[str, Value] = {"text": "not now", "menu": ["b"], "boxes": ["1", "9"]}
+    wrong: list[dict[str, Value]] = [
+        {},
+        whole | {"text": "no"},
+        whole | {"menu": ["z"]},
+        whole | {"boxes": []},
+        whole | {"other": "x"},
+    ]
+    for values in wrong:
         with pytest.raises(Forbidden):
             await alice.submit(opened, values)
-    answer = await alice.submit(opened, {"text": "not now", "menu": ["b"]})
+    answer = await alice.submit(opened, whole | {"radio": "3", "tick": True})
     assert (answer.kind, answer.text) == (Callback.UPDATE, "denied")
     data: Any = bot.told("interaction")[1].data
     parts = [row["component"] for row in data["components"]]
     assert [(item["custom_id"], item.get("value", item.get("values"))) for item in parts] == [
         ("text", "not now"),
         ("menu", ["b"]),
+        ("radio", "3"),
+        ("boxes", ["1", "9"]),
+        ("tick", True),
     ]
 
 

@@ -117,6 +117,23 @@ async def test_edits_and_deletes_of_both_sides_are_told(
     assert fake.seen(channel) == []
 
 
+async def test_many_messages_go_with_one_event(
+    fake: Discord, channel: Channel, alice: Person, bot: Bot
+) -> None:
+    messages = [alice.say(channel, str(number)) for number in range(4)]
+    await fake.until(lambda: len(bot.heard) == 4)
+    with pytest.raises(Forbidden):
+        alice.purge(channel, messages)
+    fake.owner_of(channel.guild).purge(channel, messages[:2])
+    await fake.until(lambda: bool(bot.told("raw_bulk_message_delete")))
+    fake.overwrite(channel, fake.bot, allow=Permission.MANAGE_MESSAGES)
+    await text_channel(bot, channel).delete_messages([discord.Object(m.id) for m in messages[2:]])
+    await fake.until(lambda: len(bot.told("raw_bulk_message_delete")) == 2)
+    told = [item.message_ids for item in bot.told("raw_bulk_message_delete")]
+    assert told == [{message.id for message in part} for part in (messages[:2], messages[2:])]
+    assert (fake.seen(channel), bot.told("raw_message_delete")) == ([], [])
+
+
 async def test_an_unfurled_link_is_an_edit_of_nobody(
     fake: Discord, channel: Channel, alice: Person, bot: Bot
 ) -> None:
