@@ -1,0 +1,1 @@
+"""What the gateway must not forget: messages, gaps, pieces on their way, decisions."""
