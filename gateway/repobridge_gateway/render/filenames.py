@@ -58,7 +58,8 @@ def numbered(name: str, taken: set[str]) -> str:
 
 def language_of(name: str) -> str:
     """The language in which Discord colours a file; empty where it knows none."""
-    return _LANGUAGES.get(name.rpartition(".")[2].lower(), "")
+    _, dot, suffix = name.rpartition(".")
+    return _LANGUAGES.get(suffix.lower(), "") if dot else ""
 
 
 def suffix_of(language: str) -> str:

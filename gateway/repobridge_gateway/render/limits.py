@@ -28,6 +28,8 @@ def check(piece: Piece) -> Piece:
     _count("files", len(piece.files), pieces.MOST_FILES)
     for file in piece.files:
         _file(file)
+    if sum(len(file.data) for file in piece.files) > pieces.MESSAGE_BYTES:
+        raise Unsendable(f"the files have more than {pieces.MESSAGE_BYTES} bytes together")
     _different("files", (file.name for file in piece.files))
     _count("rows", len(piece.components), pieces.MOST_ROWS)
     for row in piece.components:

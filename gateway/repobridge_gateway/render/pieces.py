@@ -19,6 +19,8 @@ from repobridge_gateway.render.split import MESSAGE_UNITS
 MOST_FILES = 10
 FILE_BYTES = 10 << 20
 """Of one file, in a guild without boosts."""
+MESSAGE_BYTES = 24 << 20
+"""Of all files of a message, and room for the rest of its request."""
 MOST_ROWS = 5
 MOST_BUTTONS = 5
 MOST_OPTIONS = 25
@@ -208,9 +210,10 @@ def _item_from_json(raw: dict[str, Any]) -> Any:
 
 
 __all__ = [
-    "CUSTOM_ID_UNITS", "FILE_BYTES", "FILE_NAME_UNITS", "LABEL_UNITS", "MESSAGE_UNITS",
-    "MODAL_DESCRIPTION_UNITS", "MODAL_LABEL_UNITS", "MODAL_PLACEHOLDER_UNITS", "MODAL_TITLE_UNITS",
-    "MOST_BUTTONS", "MOST_FILES", "MOST_MODAL_FIELDS", "MOST_OPTIONS", "MOST_ROWS", "OPTION_UNITS",
-    "PLACEHOLDER_UNITS", "TEXT_INPUT_UNITS", "Button", "ButtonStyle", "File", "Modal", "Option",
-    "Piece", "Row", "Select", "TextInput", "from_json", "nonce", "to_json",
+    "CUSTOM_ID_UNITS", "FILE_BYTES", "FILE_NAME_UNITS", "LABEL_UNITS", "MESSAGE_BYTES",
+    "MESSAGE_UNITS", "MODAL_DESCRIPTION_UNITS", "MODAL_LABEL_UNITS", "MODAL_PLACEHOLDER_UNITS",
+    "MODAL_TITLE_UNITS", "MOST_BUTTONS", "MOST_FILES", "MOST_MODAL_FIELDS", "MOST_OPTIONS",
+    "MOST_ROWS", "OPTION_UNITS", "PLACEHOLDER_UNITS", "TEXT_INPUT_UNITS", "Button", "ButtonStyle",
+    "File", "Modal", "Option", "Piece", "Row", "Select", "TextInput", "from_json", "nonce",
+    "to_json",
 ]  # fmt: skip
