@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from aiohttp import web
+
 from tests.fakes.discord import permissions
 from tests.fakes.discord.changes import Changes
 from tests.fakes.discord.clock import Clock, RunningClock
@@ -134,6 +136,15 @@ class Discord:
     def failures(self) -> list[str]:
         """What no test should meet: unknown routes, and what the imitation can't do."""
         return self._server.failures
+
+    @property
+    def http_url(self) -> str:
+        """Where the server listens."""
+        return self._server.http_url
+
+    def extend(self, attach: Callable[[web.Application], None]) -> None:
+        """Let the server, which does not listen yet, have more routes."""
+        self._server.extensions.append(attach)
 
     async def until(self, predicate: Callable[[], _T], *, timeout: float = 90.0) -> _T:
         """The first true value of a predicate, asked again after each change."""

@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -79,6 +79,7 @@ class Server:
             *rest_commands.ROUTES,
             *rest_interactions.ROUTES,
         )
+        self.extensions: list[Callable[[web.Application], None]] = []
         self._runner: web.AppRunner | None = None
 
     @property
@@ -98,6 +99,8 @@ class Server:
         app.router.add_get("/gateway/resume/", self._serve_socket)
         app.router.add_get("/attachments/{channel_id}/{attachment_id}/{name}", self._serve_file)
         app.router.add_route("*", _PREFIX + "/{path:.*}", self._serve)
+        for extend in self.extensions:
+            extend(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         if listener is not None:  # in a network that a test made
