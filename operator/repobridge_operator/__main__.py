@@ -1,159 +1,50 @@
-"""The operator's process: reads the settings, waits for the Lease, acts while it holds it."""
+"""The operator's command: its arguments, and what it refuses with.
+
+Light on purpose. The kernel withholds from a container's first process every signal that it has
+no handler for, so the handler comes before the long imports.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
-import os
-import secrets
 import signal
-import socket
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
-
 from repobridge.errors import RepoBridgeError
-from repobridge.lease import Lease, LeaseLost
-from repobridge.lease_record import Timing
-from repobridge.process import make_process_private
-from repobridge.telemetry import Logger, configure
-from repobridge_operator.cluster import Cluster
-from repobridge_operator.connection import connection
-from repobridge_operator.engine import Engine
-from repobridge_operator.handlers import quiet_kopf
-from repobridge_operator.metrics import OperatorMetrics
-from repobridge_operator.probes import Health, serving
-from repobridge_operator.settings import OperatorSettings, load
 
 _USAGE_EXIT = 2
-_LOST_EXIT = 3
-
-_log = Logger("repobridge.operator")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the operator; exit code 2 with one sentence for what a person has to mend, 3 after the
     Lease was lost.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="repobridge-operator", description=__doc__)
     parser.add_argument("--config", type=Path, help="the settings, a YAML file")
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_run(load(options.config)))
+        _serve(options.config)
     except RepoBridgeError as error:
         _refuse(str(error))
     except OSError as error:
         _refuse(f"{error.strerror or error}.")
 
 
+def _serve(config: Path | None) -> None:
+    import asyncio  # noqa: PLC0415 - see the module's docstring
+
+    from repobridge_operator import serving, settings  # noqa: PLC0415
+
+    asyncio.run(serving.serve(settings.load(config)))
+
+
 def _refuse(sentence: str) -> NoReturn:
     print(f"repobridge-operator: {sentence}", file=sys.stderr)  # noqa: T201
     sys.exit(_USAGE_EXIT)
-
-
-async def _run(settings: OperatorSettings) -> None:
-    make_process_private()  # the CA's key is in its memory
-    configure(settings.log_format, level=logging.getLevelNamesMapping()[settings.log_level.upper()])
-    quiet_kopf()
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    configuration = await connection(settings.kubeconfig, settings.context)
-    metrics, health = OperatorMetrics(), Health()
-    with serving(settings.listen, health, metrics.registry) as port:
-        _log.info("operator starts", port=port, namespaces=",".join(settings.namespaces))
-        beating = asyncio.create_task(health.run(), name="heartbeat")
-        try:
-            async with ApiClient(configuration) as client:
-                await _serve(
-                    settings,
-                    configuration=configuration,
-                    client=client,
-                    metrics=metrics,
-                    health=health,
-                    stopping=stopping,
-                )
-        finally:
-            beating.cancel()
-    _log.info("operator stopped")
-
-
-async def _serve(
-    settings: OperatorSettings,
-    *,
-    configuration: Configuration,
-    client: ApiClient,
-    metrics: OperatorMetrics,
-    health: Health,
-    stopping: asyncio.Event,
-) -> None:
-    identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    lease = Lease.on(
-        client,
-        namespace=settings.namespace,
-        name=settings.lease_name,
-        identity=identity,
-        timing=Timing.of(settings.lease_seconds),
-    )
-    cluster = Cluster(
-        client,
-        read_seconds=settings.call_seconds,
-        write_seconds=min(settings.call_seconds, lease.margin_seconds),
-        fence=lease.check,
-        told=metrics.called,
-    )
-    health.is_ready = True  # one that waits for the Lease is ready, too
-    if not await _first(lease.__aenter__(), stopping):
-        return
-    metrics.leads(True)
-    watching = asyncio.create_task(_exit_when_lost(lease), name="lease watcher")
-    try:
-        engine = Engine(
-            settings,
-            configuration=configuration,
-            cluster=cluster,
-            metrics=metrics,
-            identity=identity,
-        )
-        await engine.run(stopping)
-    except* LeaseLost:
-        _exit_lost()
-    finally:
-        watching.cancel()
-        metrics.leads(False)
-        await lease.__aexit__(None, None, None)
-
-
-async def _first(entering: Awaitable[object], stopping: asyncio.Event) -> bool:
-    """Whether what is awaited came before the end."""
-    entered = asyncio.ensure_future(entering)
-    ending = asyncio.create_task(stopping.wait())
-    await asyncio.wait({entered, ending}, return_when=asyncio.FIRST_COMPLETED)
-    ending.cancel()
-    if entered.done():
-        entered.result()
-        return True
-    entered.cancel()
-    await asyncio.wait({entered})
-    return False
-
-
-async def _exit_when_lost(lease: Lease) -> None:
-    """Ends the process at once: another may act from now on, and nothing here is worth saving."""
-    await lease.lost.wait()
-    _exit_lost()
-
-
-def _exit_lost() -> NoReturn:
-    _log.error("another operator may lead by now, so this one exits")
-    logging.shutdown()
-    os._exit(_LOST_EXIT)
 
 
 if __name__ == "__main__":
