@@ -5,6 +5,7 @@ Every call but a subscription has a deadline; a failed call raises a Refusal.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ from repobridge_gateway.session_values import (
     Sessions,
     Submission,
     Submitted,
+    Upload,
 )
 
 CONTROL_SECONDS = 30.0
@@ -47,6 +49,7 @@ CHANNEL_OPTIONS = (
     # A channel of its own: a pooled one could hand over a connection to a socket that is gone.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_CHUNK_BYTES = 256 << 10
 T = TypeVar("T")
 
 
@@ -63,6 +66,39 @@ class SessionClient:
         answer = await _call(self._stub.Submit, request, seconds=CALL_SECONDS)
         status = codec.from_pb(MessageStatus, answer.status)
         return Submitted(status=status, duplicate=answer.duplicate)
+
+    async def amend(self, message_id: str, text: str) -> MessageStatus:
+        """Gives a message that is still queued another text."""
+        request = pb.AmendRequest(message_id=message_id, text=text)
+        answer = await _call(self._stub.Amend, request, seconds=CALL_SECONDS)
+        return codec.from_pb(MessageStatus, answer)
+
+    async def upload(
+        self, conversation_id: str, message_id: str, attachment_id: str, file: Upload
+    ) -> None:
+        """Brings a file to the session, before the message that names it; once is enough."""
+        header = pb.UploadHeader(
+            conversation_id=conversation_id,
+            message_id=message_id,
+            attachment_id=attachment_id,
+            name=file.name,
+            media_type=file.media_type,
+            sha256=hashlib.sha256(file.data).hexdigest(),
+            size=len(file.data),
+        )
+
+        async def parts() -> AsyncIterator[pb.UploadRequest]:
+            yield pb.UploadRequest(header=header)
+            for start in range(0, len(file.data), _CHUNK_BYTES):
+                yield pb.UploadRequest(chunk=file.data[start : start + _CHUNK_BYTES])
+
+        with failures_as_refusals():
+            await self._stub.Upload(parts(), timeout=CONTROL_SECONDS)
+
+    async def ack(self, cursor: Cursor, *, consumer: str = "gateway") -> None:
+        """Says what of the log is safely delivered, and that somebody keeps count of it."""
+        request = pb.AckRequest(consumer=consumer, cursor=codec.to_pb(cursor, pb.Cursor))
+        await _call(self._stub.Ack, request, seconds=CALL_SECONDS)
 
     async def withdraw(self, message_id: str) -> MessageStatus:
         """Takes a message back that is still queued."""

@@ -26,6 +26,19 @@ class Submission:
     kind: MessageKind
     text: str
     author: Actor
+    attachment_ids: tuple[str, ...] = ()
+    """Of files that were brought to the runner before, for this message."""
+    allowed_models: tuple[str, ...] = ()
+    """The models that the author may use; empty: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way to a session."""
+
+    name: str
+    media_type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,5 +137,5 @@ class Controlled:
 
 __all__ = [
     "Answer", "Controlled", "Cursor", "Decision", "OpenRequest", "RunnerInfo", "SessionInfo",
-    "Sessions", "Submission", "Submitted",
+    "Sessions", "Submission", "Submitted", "Upload",
 ]  # fmt: skip

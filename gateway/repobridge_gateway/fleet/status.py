@@ -7,6 +7,7 @@ from enum import Enum
 
 import grpc
 
+from repobridge.conditions import Reason
 from repobridge.session.events import Cursor
 from repobridge_gateway.session_client import SessionClient
 
@@ -43,3 +44,7 @@ class BridgeStatus:
     failures: int = 0
     """How many wakes have failed so far; who waits compares."""
     closed: bool = False
+    step: Reason | None = None
+    """Of WAKING, where it is known: what is waited for."""
+    detail: str = ""
+    """More about that, such as the image that is pulled."""

@@ -1,0 +1,395 @@
+"""Reads the log of one bridge, and turns it into what its channel is to hear: once, in order.
+
+An event counts as read only when what comes of it is in the store, in one commit with the place in
+the log. Whatever fails before that is read again; pieces have names, so that they are not doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+
+from repobridge.errors import Refusal
+from repobridge.session import events as ev
+from repobridge.telemetry import Logger
+from repobridge_gateway.channels import Served
+from repobridge_gateway.clicks import Asked, make_ulid
+from repobridge_gateway.fleet.progress import corrected_cursor
+from repobridge_gateway.fleet.status import RunnerLink
+from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.outbox import Outgoing
+from repobridge_gateway.render.answer import render_answer
+from repobridge_gateway.render.decisions import render_approval
+from repobridge_gateway.render.live import render_live
+from repobridge_gateway.render.pieces import FILE_BYTES, File, Piece
+from repobridge_gateway.render.questions import render_question
+from repobridge_gateway.render.turn_view import TurnView
+from repobridge_gateway.session_client import SessionClient
+from repobridge_gateway.speech import outgoing, sentence
+from repobridge_gateway.store.port import Delivery, Store
+from repobridge_gateway.waking import ShownWaker
+
+LOOK_BACK = 5_000
+"""So many events are read again by a gateway that starts, to show the turns that are open."""
+_QUIET_SECONDS = 0.5
+_AGAIN_SECONDS = 0.5
+_MOST_VIEWS = 200
+_LARGEST_TEXT = 4 << 20
+_log = Logger(__name__)
+
+
+class Courier:
+    """What one bridge says."""
+
+    def __init__(
+        self,
+        uid: str,
+        served: Callable[[], Served | None],
+        *,
+        store: Store,
+        board: LiveBoard,
+        waker: ShownWaker,
+        told: Callable[[], None],
+        moved: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`told` hears of pieces to send, `moved` that the runner may take more messages."""
+        self._uid = uid
+        self._served = served
+        self._store = store
+        self._board = board
+        self._waker = waker
+        self._told = told
+        self._moved = moved
+        self._clock = clock
+        self._views: dict[str, TurnView] = {}
+        self._last: ev.Cursor | None = None
+        self._delivered = ev.Cursor()
+        self._unsaid = asyncio.Event()
+        self._ack_wanted = asyncio.Event()
+
+    def delivered(self) -> None:
+        """Says that pieces have arrived: the runner may be told so."""
+        self._ack_wanted.set()
+
+    async def run(self) -> None:
+        """Reads whenever the bridge is awake, until it is cancelled."""
+        await self._board.take_up()
+        try:
+            while True:
+                served = self._served()
+                if served is None:
+                    return
+                status = await served.bridge.status.until(lambda each: each.link is not None)
+                if status.link is not None:
+                    await self._attend(served, status.link)
+        finally:
+            await self._board.close()
+
+    async def _attend(self, served: Served, link: RunnerLink) -> None:
+        """Reads one runner's log as long as it is the bridge's runner."""
+        tasks = [
+            asyncio.create_task(_until_gone(served, link), name=f"runner of {served.bridge.name}"),
+            asyncio.create_task(self._read(link.client), name=f"log of {served.bridge.name}"),
+            asyncio.create_task(self._ack(link.client), name=f"acks of {served.bridge.name}"),
+            asyncio.create_task(self._move_on(), name=f"cursor of {served.bridge.name}"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -------------------------------------------------------------- reading
+
+    async def _read(self, client: SessionClient) -> None:
+        start = self._last or await self._first()
+        while True:
+            try:
+                async for event in client.subscribe(start):
+                    await self._on(client, event)
+                    start = self._last = ev.Cursor(event.log_id, event.sequence)
+                    self._unsaid.set()
+            except Refusal as refusal:
+                corrected = corrected_cursor(start, refusal)
+                if corrected is not None:
+                    _log.warning("reading the log elsewhere", reason=refusal.reason)
+                    start = corrected
+                    continue
+                _log.warning("log not read", bridge=self._uid, error=str(refusal))
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _first(self) -> ev.Cursor:
+        """Where to begin: behind what was delivered, or so far before that open turns are whole."""
+        self._delivered = await self._store.outbox.delivered(self._uid) or ev.Cursor()
+        if not self._board.has_left:
+            return self._delivered
+        back = max(0, self._delivered.sequence - LOOK_BACK)
+        return ev.Cursor(self._delivered.log_id, back)
+
+    def _is_news(self, event: ev.Event) -> bool:
+        """False for what was delivered, and is only read again to be shown."""
+        known = self._delivered
+        return event.log_id != known.log_id or event.sequence > known.sequence
+
+    async def _on(self, client: SessionClient, event: ev.Event) -> None:
+        served = self._served()
+        channel = _channel_of(served, event.conversation_id) if served is not None else ""
+        if served is None or not channel:
+            return
+        view = self._view(event)
+        delivery: Delivery | None = None
+        match event.body:
+            case ev.TurnOpened() as opened:
+                await self._opened(served, view, opened, channel)
+            case ev.TurnEnded() as ended if view is not None:
+                delivery = await self._ended(
+                    client,
+                    event,
+                    channel,
+                    ended=ended,
+                    view=view,
+                    threshold=served.attachment_threshold,
+                )
+            case (ev.ApprovalRequested() | ev.QuestionAsked()) as request:
+                delivery = await self._asked(client, request, event, channel)
+            case ev.RequestResolved() as resolved:
+                delivery = self._make(event, resolved=(resolved.request_id,))
+            case ev.MessageChanged() as changed:
+                delivery = self._message(changed, event, channel)
+            case ev.SessionChanged(phase=phase, detail=detail) if phase is not None:
+                self._waker.reached(phase, detail)
+            case ev.FileProduced() as file if view is None:
+                delivery = await self._file(client, file, event, channel)
+        if delivery is not None and self._is_news(event):
+            if await self._store.outbox.deliver(delivery):
+                self._told()
+            self._delivered = delivery.cursor
+            self._ack_wanted.set()
+        if isinstance(event.body, ev.TurnEnded) and view is not None:
+            self._views.pop(view.turn_id, None)
+            self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
+            self._moved()
+        elif view is not None:
+            self._board.changed(view.turn_id)
+
+    def _view(self, event: ev.Event) -> TurnView | None:
+        """The turn that an event belongs to, with the event in it."""
+        if not event.turn_id:
+            return None
+        view = self._views.get(event.turn_id)
+        if view is None:
+            if not isinstance(event.body, ev.TurnOpened | ev.TurnEnded):
+                return None  # of a turn that was over, or began too long ago
+            if len(self._views) >= _MOST_VIEWS:
+                del self._views[next(iter(self._views))]
+            view = self._views[event.turn_id] = TurnView(event.turn_id)
+        view.feed(event)
+        return view
+
+    async def _opened(
+        self, served: Served, view: TurnView | None, opened: ev.TurnOpened, channel: str
+    ) -> None:
+        self._waker.begun(opened.message_id)
+        if view is None or not served.streaming:
+            return
+        reply = opened.message_id if opened.message_id.isdigit() else ""
+        await self._board.turn(
+            view.turn_id,
+            opened.message_id,
+            channel,
+            lambda now: render_live(view, now, reply_to=reply),
+        )
+
+    # ------------------------------------------------------------ delivering
+
+    async def _ended(
+        self,
+        client: SessionClient,
+        event: ev.Event,
+        channel: str,
+        *,
+        ended: ev.TurnEnded,
+        view: TurnView,
+        threshold: int,
+    ) -> Delivery:
+        final = ""
+        if ended.final_blob_id:
+            final = await _text(client, ended.final_blob_id)
+        files = [
+            File(each.name, each.media_type, await client.download(each.blob_id))
+            for each in view.files
+            if each.size <= FILE_BYTES
+        ]
+        asked_by = view.opened.message_id if view.opened is not None else ""
+        pieces = render_answer(
+            view,
+            ended,
+            threshold=threshold,
+            reply_to=asked_by if asked_by.isdigit() else "",
+            final_text=final or ended.final_markdown or "(The answer can't be read any more.)"
+            if ended.final_blob_id
+            else "",
+            key=self._key(view.turn_id, event),
+            files=files,
+            left_out=[each for each in view.files if each.size > FILE_BYTES],
+        )
+        return self._make(
+            event,
+            pieces=outgoing(view.turn_id, channel, pieces),
+            turns_over=(view.turn_id,),
+            ended=(asked_by,) if asked_by else (),
+        )
+
+    async def _asked(
+        self,
+        client: SessionClient,
+        request: ev.ApprovalRequested | ev.QuestionAsked,
+        event: ev.Event,
+        channel: str,
+    ) -> Delivery:
+        key = self._key(request.request_id, event)
+        if isinstance(request, ev.ApprovalRequested):
+            whole = await _text(client, request.input_blob_id) if request.input_blob_id else ""
+            kind = "plan" if request.kind is ev.RequestKind.PLAN else "approval"
+            if request.input_blob_id and not whole:
+                piece = Piece("The agent asks for something that can't be shown here any more; "
+                              "answer it in the attached terminal.")  # fmt: skip
+            else:
+                piece = render_approval(request, key=key, whole_input=whole)
+        else:
+            kind, piece = "question", render_question(request, key=key)
+        (said,) = outgoing(f"request {request.request_id}", channel, [piece])
+        asked = Asked(
+            ulid=key,
+            request_id=request.request_id,
+            bridge=self._uid,
+            conversation=event.conversation_id,
+            kind=kind,
+            channel_id=channel,
+            nonce=said.nonce,
+            input_sha256=getattr(request, "input_sha256", ""),
+            expires_at=request.expires_at,
+        )
+        return self._make(event, pieces=(said,), asked=(asked,))
+
+    def _message(
+        self, changed: ev.MessageChanged, event: ev.Event, channel: str
+    ) -> Delivery | None:
+        """What becomes of a person's message, besides its turn."""
+        name = changed.message_id
+        match changed.state:
+            case ev.MessageState.WITHDRAWN:
+                return self._make(event, withdrawn=(name,))
+            case ev.MessageState.ENDED:
+                self._moved()
+                return self._make(event, ended=(name,))
+            case ev.MessageState.REJECTED:
+                why = changed.reason.partition(": ")[2] or changed.reason
+                self._waker.not_run(name, why)
+                reply = name if name.isdigit() else ""
+                text = f"That was not run: {why or 'the agent could not take it.'}"
+                said = sentence(f"rejected {name}", channel, text[:1900], reply_to=reply)
+                return self._make(event, pieces=said, ended=(name,))
+        return None
+
+    async def _file(
+        self, client: SessionClient, file: ev.FileProduced, event: ev.Event, channel: str
+    ) -> Delivery | None:
+        """A file that came outside of any turn."""
+        if file.size > FILE_BYTES:
+            return None
+        data = await client.download(file.blob_id)
+        piece = Piece(files=(File(file.name, file.media_type, data),))
+        name = f"file {event.log_id} {event.sequence}"
+        return self._make(event, pieces=outgoing(name, channel, [piece]))
+
+    def _make(
+        self,
+        event: ev.Event,
+        *,
+        pieces: tuple[Outgoing, ...] = (),
+        ended: tuple[str, ...] = (),
+        withdrawn: tuple[str, ...] = (),
+        asked: tuple[Asked, ...] = (),
+        resolved: tuple[str, ...] = (),
+        turns_over: tuple[str, ...] = (),
+    ) -> Delivery:
+        return Delivery(
+            bridge=self._uid,
+            cursor=ev.Cursor(event.log_id, event.sequence),
+            pieces=pieces,
+            ended=ended,
+            withdrawn=withdrawn,
+            asked=asked,
+            resolved=resolved,
+            turns_over=turns_over,
+        )
+
+    def _key(self, name: str, event: ev.Event) -> str:
+        """The ULID of a turn or a request, the same each time that its event is read."""
+        digest = hashlib.sha256(f"{self._uid} {name}".encode()).digest()
+        return make_ulid(event.at, random=lambda count: digest[:count])
+
+    # -------------------------------------------------------- place in the log
+
+    async def _move_on(self) -> None:
+        """Moves the place in the log over events that say nothing to the channel."""
+        while True:
+            await self._unsaid.wait()
+            self._unsaid.clear()
+            await asyncio.sleep(_QUIET_SECONDS)
+            last = self._last
+            if self._unsaid.is_set() or last is None or last == self._delivered:
+                continue
+            try:
+                await self._store.outbox.deliver(Delivery(bridge=self._uid, cursor=last))
+            except Refusal as refusal:
+                _log.warning("place in the log not kept", error=str(refusal))
+                continue
+            self._ack_wanted.set()
+
+    async def _ack(self, client: SessionClient) -> None:
+        """Tells the runner what has arrived; at first, that somebody keeps count."""
+        acked: ev.Cursor | None = None
+        while True:
+            try:
+                cursor = (await self._store.outbox.acks()).get(self._uid)
+                if cursor is None:
+                    cursor = ev.Cursor((await client.activity()).log_id, 0)
+                if cursor != acked:
+                    await client.ack(cursor)
+                    acked = cursor
+            except Refusal as refusal:
+                _log.debug("not acknowledged", bridge=self._uid, error=str(refusal))
+                await asyncio.sleep(_AGAIN_SECONDS)
+            await self._ack_wanted.wait()
+            self._ack_wanted.clear()
+
+
+async def _until_gone(served: Served, link: RunnerLink) -> None:
+    await served.bridge.status.until(lambda status: status.link is not link)
+
+
+def _channel_of(served: Served, conversation_id: str) -> str:
+    """Where a conversation is heard; empty for one of another client's, such as a terminal's."""
+    if conversation_id in {"", ev.MAIN_CONVERSATION}:
+        return served.channel_id
+    return conversation_id if conversation_id.isdigit() else ""
+
+
+async def _text(client: SessionClient, blob_id: str) -> str:
+    """A blob's text; empty where it is gone."""
+    try:
+        data = await client.download(blob_id, largest_bytes=_LARGEST_TEXT)
+    except Refusal as refusal:
+        if refusal.reason != "UNKNOWN_BLOB":
+            raise
+        return ""
+    return data.decode("utf-8", errors="replace")

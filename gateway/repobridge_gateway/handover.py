@@ -1,0 +1,274 @@
+"""Brings what people wrote to their bridge's runner, waking it: whatever waits is tried again.
+
+Level-triggered: nothing here remembers what is to be done, the inbox does. A message goes over
+under its own id, so that a repeat after any failure is the same message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+from repobridge.errors import Refusal, Status
+from repobridge.session.events import Actor
+from repobridge.telemetry import Logger
+from repobridge_gateway import commands
+from repobridge_gateway.access import Members, Permission, refusal_sentence
+from repobridge_gateway.channels import Served
+from repobridge_gateway.chat import Attachment, ChatError, Fault
+from repobridge_gateway.commands import ToAgent
+from repobridge_gateway.fleet.status import RunnerLink
+from repobridge_gateway.inbox import InboxState, Kept, Wish
+from repobridge_gateway.session_client import SessionClient
+from repobridge_gateway.session_values import Submission, Upload
+from repobridge_gateway.speech import sentence
+from repobridge_gateway.store.port import InboxStore
+
+LARGEST_FILE_BYTES = 25 << 20
+_AGAIN_SECONDS = 1.0
+_AGAIN_AT_MOST_SECONDS = 60.0
+_log = Logger(__name__)
+
+
+class Files(Protocol):
+    """Where the files of messages are read."""
+
+    async def attachments(self, channel_id: str, message_id: str) -> Sequence[Attachment]:
+        """The files of a message, with links that are good now; raises ChatError."""
+
+    async def content(self, url: str, *, largest_bytes: int) -> bytes:
+        """A file, at most so many bytes of it; raises ChatError."""
+
+
+class Waker(Protocol):
+    """Wakes a bridge in front of whoever waits for it."""
+
+    async def awake(self, served: Served, kept: Kept) -> RunnerLink:
+        """The runner; raises a Refusal once it is told why there is none."""
+
+
+class _Done(Enum):
+    YES = 1
+    LATER = 2
+    """Something is in the way that goes by itself."""
+
+
+class _NotRun(Exception):
+    """A message won't be run; an empty sentence: nobody needs to hear of it."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sentence = sentence
+
+
+class Handover:
+    """What one bridge's runner is still to be given."""
+
+    def __init__(
+        self,
+        served: Callable[[], Served | None],
+        *,
+        inbox: InboxStore,
+        members: Members,
+        files: Files,
+        waker: Waker,
+    ) -> None:
+        """`served` gives the bridge as it is now; None once it has no channel any more."""
+        self._served = served
+        self._inbox = inbox
+        self._members = members
+        self._files = files
+        self._waker = waker
+        self._wanted = asyncio.Event()
+        self._failures = 0
+
+    def look(self) -> None:
+        """Says that there may be something to do."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Hands over until it is cancelled."""
+        pause: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            pause = None
+            if not await self._worked():
+                pause = min(_AGAIN_SECONDS * 2**self._failures, _AGAIN_AT_MOST_SECONDS)
+                self._failures = min(self._failures + 1, 10)
+            else:
+                self._failures = 0
+
+    async def _worked(self) -> bool:
+        """Does all there is; False where something has to be tried again later."""
+        served = self._served()
+        if served is None:
+            return True
+        try:
+            return await self._work(served)
+        except Refusal as refusal:
+            _log.warning("not handed over", bridge=served.bridge.name, error=str(refusal))
+            return False
+
+    async def _work(self, served: Served) -> bool:
+        while True:
+            waiting = [each.kept for each in await self._inbox.next_for(served.uid)]
+            orders = await self._inbox.orders(served.uid)
+            if not waiting and not orders:
+                return True
+            first = next(iter([*waiting, *orders]))
+            link = await self._waker.awake(served, first)
+            try:
+                tasks = [self._hand_over(served, link.client, kept) for kept in waiting]
+                done = await asyncio.gather(*tasks)
+                for order in orders:
+                    done.append(await self._carry_out(link.client, order))
+            except Refusal as refusal:
+                if refusal.status is not Status.UNAVAILABLE:
+                    raise
+                await _gone(served, link)
+                continue
+            if _Done.YES not in done:
+                return False
+
+    async def _hand_over(self, served: Served, client: SessionClient, kept: Kept) -> _Done:
+        """One message: it is with the runner, or its author knows why not, or it waits."""
+        try:
+            submission = await self._submission(served, client, kept)
+        except _NotRun as reason:
+            return await self._refuse(kept, reason.reason, reason.sentence)
+        except ChatError as error:
+            if error.fault is Fault.GONE:
+                why = "A file of this message is gone, so it was not run; send it again."
+                return await self._refuse(kept, "FileGone", why)
+            _log.warning("discord not asked", message_id=kept.message_id, error=str(error))
+            return _Done.LATER
+        return await self._answered(kept, lambda: self._submit(client, kept, submission))
+
+    async def _submission(self, served: Served, client: SessionClient, kept: Kept) -> Submission:
+        """What the runner gets, once its files are there; raises _NotRun."""
+        message, author = kept.message, kept.message.author
+        if why := await self._not_allowed(served, kept):
+            raise _NotRun("NotAllowed", why)
+        parsed = commands.parse(message.content)
+        if not isinstance(parsed, ToAgent):
+            raise _NotRun("Command", "")  # of some time ago: nobody waits for its answer any more
+        if not message.content.strip() and not message.attachments:
+            raise _NotRun("Empty", "")
+        return Submission(
+            conversation_id=kept.conversation,
+            message_id=kept.message_id,
+            kind=parsed.kind,
+            text=parsed.text if parsed.text.strip() else "(see the attached files)",
+            author=Actor(author.user_id, author.display_name, "discord"),
+            attachment_ids=await self._bring_files(client, kept),
+        )
+
+    async def _submit(self, client: SessionClient, kept: Kept, submission: Submission) -> None:
+        answer = await client.submit(submission)
+        served = self._served()
+        if served is not None:
+            served.bridge.accepted(kept.message_id)
+        await self._inbox.submitted(
+            kept.message_id, version=kept.version, is_duplicate=answer.duplicate
+        )
+
+    async def _answered(self, kept: Kept, act: Callable[[], Awaitable[None]]) -> _Done:
+        try:
+            await act()
+        except Refusal as refusal:
+            if refusal.status is Status.UNAVAILABLE:
+                raise
+            if refusal.status is Status.RESOURCE_EXHAUSTED:
+                return _Done.LATER  # a full queue, or a full disk, which the courier tells of
+            return await self._refuse(kept, refusal.reason, refusal.message)
+        return _Done.YES
+
+    async def _not_allowed(self, served: Served, kept: Kept) -> str:
+        """What the author reads who may not ask here, or not any more; empty: may."""
+        if Permission.PROMPT in served.access.everybody:
+            return ""
+        place, author = kept.message.place, kept.message.author
+        try:
+            person = await self._members.fresh(place.guild_id, author)
+        except ChatError as error:
+            if error.fault is Fault.GONE:
+                return "Its author has left the server, so this was not run."
+            raise
+        if served.access.may(person, Permission.PROMPT):
+            return ""
+        return refusal_sentence(served.access, Permission.PROMPT)
+
+    async def _bring_files(self, client: SessionClient, kept: Kept) -> tuple[str, ...]:
+        """Uploads what came with a message; the links that were told with it expire."""
+        message = kept.message
+        if not message.attachments:
+            return ()
+        place = message.place
+        fresh = await self._files.attachments(place.channel_id, kept.message_id)
+        for file in fresh:
+            if file.size > LARGEST_FILE_BYTES:
+                raise _NotRun(
+                    "FileTooLarge",
+                    f"{file.name} is larger than {LARGEST_FILE_BYTES >> 20} MiB, so this was not"
+                    " run; send a smaller one, or put it into the repository.",
+                )
+            data = await self._files.content(file.url, largest_bytes=LARGEST_FILE_BYTES)
+            upload = Upload(file.name, file.media_type, data)
+            await client.upload(kept.conversation, kept.message_id, file.attachment_id, upload)
+        return tuple(file.attachment_id for file in fresh)
+
+    async def _refuse(self, kept: Kept, reason: str, why: str) -> _Done:
+        channel = kept.message.place.channel_id
+        said = sentence(f"refused {kept.message_id}", channel, why, reply_to=kept.message_id)
+        await self._inbox.refuse(kept.message_id, reason=reason, say=said if why else ())
+        _log.info("message refused", message_id=kept.message_id, reason=reason)
+        return _Done.YES
+
+    # --------------------------------------------------------------- wishes
+
+    async def _carry_out(self, client: SessionClient, kept: Kept) -> _Done:
+        """Tells the runner of an edit or a deletion that came after the message had gone over."""
+        if kept.state is InboxState.ENDED:
+            await self._too_late(kept)
+            return _Done.YES
+        try:
+            if kept.wish is Wish.WITHDRAW:
+                await client.withdraw(kept.message_id)
+            else:
+                parsed = commands.parse(kept.message.content)
+                text = parsed.text if isinstance(parsed, ToAgent) else kept.message.content
+                await client.amend(kept.message_id, text)
+        except Refusal as refusal:
+            if refusal.status is Status.UNAVAILABLE:
+                raise
+            if refusal.reason == "UNKNOWN_MESSAGE" and kept.wish is Wish.WITHDRAW:
+                await self._inbox.carried_out(kept.message_id, version=kept.version)
+            else:
+                await self._too_late(kept)
+            return _Done.YES
+        await self._inbox.carried_out(kept.message_id, version=kept.version)
+        return _Done.YES
+
+    async def _too_late(self, kept: Kept) -> None:
+        what = "is deleted" if kept.wish is Wish.WITHDRAW else "was edited"
+        text = f"That message {what}, but the agent had begun with it; `/cancel` stops it."
+        channel = kept.message.place.channel_id
+        said = sentence(f"too late {kept.message_id}", channel, text, reply_to=kept.message_id)
+        await self._inbox.too_late(kept.message_id, say=said)
+
+
+async def _gone(served: Served, link: RunnerLink) -> None:
+    """Waits until a runner that took nothing more is no longer the bridge's."""
+    try:
+        async with asyncio.timeout(_AGAIN_SECONDS):
+            await served.bridge.status.until(lambda status: status.link is not link)
+    except TimeoutError:
+        pass  # it may only have been busy: the same runner is asked again

@@ -1,0 +1,201 @@
+"""The one message that shows a turn while it runs, edited as fast as Discord lets it be.
+
+It is a comfort, not the answer: what can't be shown is left out, and nothing waits for it. Its row
+in the store lets a gateway that starts take up the same message, and shrink it at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from repobridge.errors import Refusal
+from repobridge.telemetry import Logger
+from repobridge_gateway import steady
+from repobridge_gateway.chat import ChatError, Fault
+from repobridge_gateway.outbox import Live
+from repobridge_gateway.pacer import Overloaded, Priority, Replaced
+from repobridge_gateway.render.pieces import Piece, nonce
+from repobridge_gateway.store.port import OutboxStore
+
+PACE_SECONDS = 1.1
+"""Between two edits in one channel; Discord allows about five in five seconds."""
+SLOWEST_SECONDS = 15.0
+RENEW_SECONDS = 45 * 60.0
+"""Messages that are older than an hour may be edited far less often: another takes over before."""
+_NONCE_SECONDS = 110.0
+_log = Logger(__name__)
+
+
+class Editor(Protocol):
+    """What shows messages; every call raises ChatError."""
+
+    async def send(self, channel_id: str, piece: Piece, *, nonce: str, priority: Priority) -> str:
+        """Creates a message; its id."""
+
+    async def edit(self, channel_id: str, message_id: str, piece: Piece) -> None:
+        """Changes a message, unless a newer change comes first (Replaced)."""
+
+    async def settle(self, channel_id: str, message_id: str, piece: Piece) -> None:
+        """Changes a message for the last time."""
+
+
+class LiveMessage:
+    """One message that follows something as it changes."""
+
+    def __init__(
+        self,
+        live: Live,
+        *,
+        render: Callable[[float], Piece],
+        store: OutboxStore,
+        editor: Editor,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`render` gives the message as it is to look at a time, in seconds since the epoch."""
+        self.live = live
+        self.render = render
+        self._store = store
+        self._editor = editor
+        self._clock = clock
+        self._shown: Piece | None = None
+        self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+        self._is_lost = False
+        self._pace = PACE_SECONDS
+
+    def changed(self) -> None:
+        """Says that it would look different now."""
+        self._changed.set()
+
+    def over(self) -> None:
+        """Says that nothing more will change: one edit is left."""
+        self._over.set()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Shows it until it is over; a failure to show is no failure of anything else."""
+        try:
+            await self._appear()
+            while not self._over.is_set() and not self._is_lost:
+                await self._wait()
+                if not self._over.is_set():
+                    await self._show()
+            await self._over.wait()
+            await self._settle()
+        except Refusal as refusal:
+            _log.warning("live message not kept", turn=self.live.turn, error=str(refusal))
+
+    async def _wait(self) -> None:
+        """Until it has changed and the pace allows an edit; seconds pass by without a change."""
+        try:
+            async with asyncio.timeout(max(self._pace, SLOWEST_SECONDS / 3)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(self._pace):
+                await self._over.wait()
+        except TimeoutError:
+            pass
+
+    async def _appear(self) -> None:
+        if self.live.message_id:
+            return
+        age = steady.now().since(self.live.begun) if self.live.begun else None
+        if age is None or not 0 <= age < _NONCE_SECONDS:
+            # Whether it was sent before is not known any more: another one does no harm.
+            self.live = replace(self.live, nonce=_new_nonce(self.live, self._clock()),
+                                made_at=self._clock(), begun=steady.now())  # fmt: skip
+        await self._store.put_live(self.live)
+        piece = self.render(self._clock())
+        try:
+            sent = await self._editor.send(
+                self.live.channel_id, piece, nonce=self.live.nonce, priority=Priority.NOTICE
+            )
+        except (ChatError, Overloaded) as error:
+            self._failed(error)
+            return
+        self._shown = piece
+        self.live = replace(self.live, message_id=sent)
+        await self._store.live_sent(self.live.bridge, self.live.turn, message_id=sent)
+
+    async def _show(self) -> None:
+        if not self.live.message_id:
+            await self._appear()
+            return
+        if self._clock() - self.live.made_at > RENEW_SECONDS:
+            await self._renew()
+            return
+        piece = self.render(self._clock())
+        if piece == self._shown:
+            return
+        began = time.monotonic()
+        try:
+            await self._editor.edit(self.live.channel_id, self.live.message_id, piece)
+        except Replaced:
+            return
+        except (ChatError, Overloaded) as error:
+            self._failed(error)
+            return
+        self._shown = piece
+        # An edit that was held up says that Discord wants fewer of them.
+        took = time.monotonic() - began
+        slower = self._pace * 2 if took > 2 * PACE_SECONDS else self._pace * 0.9
+        self._pace = min(max(slower, PACE_SECONDS), SLOWEST_SECONDS)
+
+    async def _renew(self) -> None:
+        old = self.live
+        self.live = replace(old, message_id="", begun=None)
+        await self._appear()
+        if not self.live.message_id:
+            self.live = old
+            return
+        self._shown = None
+        try:
+            await self._editor.settle(
+                old.channel_id, old.message_id, Piece("-# It goes on further down.")
+            )
+        except (ChatError, Overloaded) as error:
+            _log.debug("old live message not changed", error=str(error))
+
+    async def _settle(self) -> None:
+        """The last edit, tried until it is done or can't be."""
+        pause = PACE_SECONDS
+        while self.live.message_id and not self._is_lost:
+            try:
+                await self._editor.settle(
+                    self.live.channel_id, self.live.message_id, self.render(self._clock())
+                )
+                break
+            except (ChatError, Overloaded) as error:
+                self._failed(error)
+                await asyncio.sleep(0 if self._is_lost else pause)
+                pause = min(2 * pause, SLOWEST_SECONDS)
+        await self._store.drop_live(self.live.bridge, self.live.turn)
+
+    def _failed(self, error: ChatError | Overloaded) -> None:
+        if isinstance(error, ChatError) and error.fault in {
+            Fault.GONE,
+            Fault.FORBIDDEN,
+            Fault.REJECTED,
+        }:
+            self._is_lost = True
+        self._pace = min(2 * self._pace, SLOWEST_SECONDS)
+        _log.warning("live message not shown", channel=self.live.channel_id, error=str(error))
+
+
+def new_live(*, bridge: str, turn: str, channel_id: str, now: float) -> Live:
+    """The row of a message that is about to appear."""
+    made = Live(
+        bridge=bridge, turn=turn, channel_id=channel_id, nonce="", made_at=now, begun=steady.now()
+    )
+    return replace(made, nonce=_new_nonce(made, now))
+
+
+def _new_nonce(live: Live, now: float) -> str:
+    return nonce(f"live {live.turn}", 0, content=f"{now}")

@@ -1,0 +1,283 @@
+"""Takes in what people do in channels: kept durably and in order, before anything else happens.
+
+`hear` is called by the websocket's handlers and never waits. What belongs to one channel is taken
+in one after the other, channels beside each other, so that many share one commit. What comes while
+too much waits is not kept: its channel gets a gap, which history fills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from typing import Protocol
+
+from repobridge.errors import Refusal
+from repobridge.telemetry import Logger
+from repobridge_gateway import commands
+from repobridge_gateway.access import Members, Permission, refusal_sentence
+from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
+from repobridge_gateway.chat import (
+    ChannelGone,
+    ChatError,
+    ChatEvent,
+    ChatMessage,
+    Connected,
+    Disconnected,
+    Fault,
+    Interaction,
+    MessageEdited,
+    MessagesDeleted,
+    OwnMessage,
+    Place,
+    Reaction,
+    ThreadSeen,
+)
+from repobridge_gateway.commands import ToAgent
+from repobridge_gateway.inbox import Effect
+from repobridge_gateway.speech import sentence
+from repobridge_gateway.store.port import Store
+
+WAITING = 10_000
+"""Events that may wait to be taken in."""
+_STORE_AGAIN_SECONDS = 1.0
+_log = Logger(__name__)
+
+
+class Places(Protocol):
+    """Where a channel is that the websocket has not told of."""
+
+    async def place(self, channel_id: str) -> Place:
+        """Where it is; raises ChatError."""
+
+
+class Hearers(Protocol):
+    """Who else wants to know of what happens."""
+
+    def connected(self, *, resumed: bool) -> None:
+        """Discord speaks to us again."""
+
+    def overflowed(self, channel_id: str) -> None:
+        """A channel's event was not kept."""
+
+    def work(self, uid: str) -> None:
+        """There is something to do for a bridge."""
+
+    def sent(self) -> None:
+        """A message of ours was seen, or a sentence is to be sent."""
+
+    def interaction(self, interaction: Interaction) -> None:
+        """Somebody clicked or commanded."""
+
+    def text_command(self, message: ChatMessage, served: Served) -> None:
+        """Somebody wrote a command of ours as text."""
+
+    def channel_gone(self, channel_id: str) -> None:
+        """A channel is not there any more."""
+
+    def thread_seen(self, thread: ThreadSeen) -> None:
+        """A thread was made, archived or revived."""
+
+
+class Reception:
+    """The way of events from the websocket into the store."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        channels: Channels,
+        places: Places,
+        members: Members,
+        hearers: Hearers,
+    ) -> None:
+        self._store = store
+        self._channels = channels
+        self._places = places
+        self._members = members
+        self._hearers = hearers
+        self._lanes: dict[str, deque[ChatEvent]] = {}
+        self._waiting = 0
+        self._parents: dict[str, Place] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def hear(self, event: ChatEvent) -> None:
+        """Takes an event; returns at once."""
+        match event:
+            case Connected(resumed=resumed):
+                self._hearers.connected(resumed=resumed)
+            case Disconnected():
+                pass
+            case Interaction():
+                self._hearers.interaction(event)  # due in 3 seconds: it overtakes
+            case _:
+                self._enqueue(_channel_of(event), event)
+
+    async def run(self) -> None:
+        """Takes in until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for channel_id in tuple(self._lanes):
+                tasks.create_task(self._work(channel_id), name=f"channel {channel_id}")
+            await asyncio.Event().wait()
+
+    def _enqueue(self, channel_id: str, event: ChatEvent) -> None:
+        if self._waiting >= WAITING:
+            _log.warning("event not kept", channel=channel_id, kind=type(event).__name__)
+            self._hearers.overflowed(channel_id)
+            return
+        self._waiting += 1
+        lane = self._lanes.get(channel_id)
+        if lane is not None:
+            lane.append(event)
+            return
+        self._lanes[channel_id] = deque([event])
+        if self._tasks is not None:
+            self._tasks.create_task(self._work(channel_id), name=f"channel {channel_id}")
+
+    async def _work(self, channel_id: str) -> None:
+        """Takes in what waits of one channel, and ends when nothing does."""
+        lane = self._lanes[channel_id]
+        while lane:
+            event = lane[0]
+            try:
+                await self._take_in(event)
+            except Refusal as refusal:
+                # While the disk is full nothing is dropped; a queue too long becomes a gap.
+                _log.error("not kept yet", channel=channel_id, error=str(refusal))
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
+                continue
+            except Exception as error:  # one event must not end the others
+                _log.error("event not taken in", cause=error, kind=type(event).__name__)
+            lane.popleft()
+            self._waiting -= 1
+        del self._lanes[channel_id]
+
+    async def _take_in(self, event: ChatEvent) -> None:
+        match event:
+            case ChatMessage():
+                await self._message(event)
+            case MessageEdited():
+                await self._edited(event)
+            case MessagesDeleted():
+                await self._deleted(event)
+            case OwnMessage(nonce=nonce, message_id=message_id):
+                if await self._store.outbox.seen_own(nonce, message_id=message_id):
+                    self._hearers.sent()
+            case ChannelGone(channel_id=channel_id):
+                await self._store.inbox.end_channel(channel_id)
+                self._hearers.channel_gone(channel_id)
+            case ThreadSeen():
+                self._remember(event.place)
+                self._hearers.thread_seen(event)
+            case Reaction():
+                pass
+
+    # ------------------------------------------------------------- messages
+
+    async def _message(self, message: ChatMessage) -> None:
+        place = await self._known(message.place)
+        served = served_at(self._channels, place) if place is not None else None
+        if place is None or served is None:
+            return
+        message = replace(message, place=place)
+        if not _is_for_us(message, served):
+            await self._store.inbox.pass_by(place.channel_id, message.message_id)
+            return
+        if not isinstance(commands.parse(message.content), ToAgent):
+            await self._store.inbox.pass_by(place.channel_id, message.message_id)
+            self._hearers.text_command(message, served)
+            return
+        if why := await self._not_allowed(message, served):
+            await self._store.inbox.pass_by(place.channel_id, message.message_id)
+            said = sentence(f"refused {message.message_id}", place.channel_id, why,
+                            reply_to=message.message_id)  # fmt: skip
+            await self._store.outbox.say(served.uid, said)
+            self._hearers.sent()
+            return
+        receipt = await self._store.inbox.receive(
+            message, bridge=served.uid, conversation=conversation_of(served, place)
+        )
+        if receipt.is_new:
+            _log.debug("message kept", message_id=message.message_id, state=receipt.state.value)
+            self._hearers.work(served.uid)
+
+    async def _not_allowed(self, message: ChatMessage, served: Served) -> str:
+        """Why somebody may not ask here, before anything is done for it; empty: they may.
+
+        Where that can't be learned now, it is kept, and learned before it is run.
+        """
+        author = message.author
+        if Permission.PROMPT not in served.access.everybody:
+            try:
+                author = await self._members.fresh(message.place.guild_id, author)
+            except ChatError as error:
+                _log.warning("roles not known", user=author.user_id, error=str(error))
+                return ""
+        if served.access.may(author, Permission.PROMPT):
+            return ""
+        return refusal_sentence(served.access, Permission.PROMPT)
+
+    async def _edited(self, event: MessageEdited) -> None:
+        text = "That message was edited, but the agent had begun with it; `/cancel` stops it."
+        channel = event.place.channel_id
+        said = sentence(f"too late {event.message_id}", channel, text, reply_to=event.message_id)
+        effect = await self._store.inbox.edit(event, say=said)
+        await self._follow_up(event.message_id, effect)
+
+    async def _deleted(self, event: MessagesDeleted) -> None:
+        effects = await self._store.inbox.delete(event.channel_id, event.message_ids)
+        for message_id, effect in effects.items():
+            await self._follow_up(message_id, effect)
+
+    async def _follow_up(self, message_id: str, effect: Effect) -> None:
+        if effect is Effect.TOO_LATE:
+            self._hearers.sent()
+        elif effect is Effect.WISHED and (kept := await self._store.inbox.find(message_id)):
+            self._hearers.work(kept.bridge)
+
+    # --------------------------------------------------------------- places
+
+    async def _known(self, place: Place) -> Place | None:
+        """A place with its parent; None where the channel is gone by now."""
+        if place.parent_id is not None:
+            self._remember(place)
+            return place
+        if place.channel_id not in self._parents:
+            while True:
+                try:
+                    found = await self._places.place(place.channel_id)
+                    break
+                except ChatError as error:
+                    if error.fault in {Fault.GONE, Fault.FORBIDDEN, Fault.REJECTED}:
+                        return None
+                    # To go on without it would lose the message.
+                    _log.warning(
+                        "channel not known yet", channel=place.channel_id, error=str(error)
+                    )
+                    await asyncio.sleep(_STORE_AGAIN_SECONDS)
+            self._remember(found)
+        return self._parents[place.channel_id]
+
+    def _remember(self, place: Place) -> None:
+        if place.parent_id:
+            self._parents[place.channel_id] = place
+            if len(self._parents) > WAITING:
+                del self._parents[next(iter(self._parents))]
+
+
+def _is_for_us(message: ChatMessage, served: Served) -> bool:
+    if not message.content.strip() and not message.attachments:
+        return False
+    return message.mentions_us or not served.require_mention
+
+
+def _channel_of(event: ChatEvent) -> str:
+    match event:
+        case ChatMessage(place=place) | MessageEdited(place=place) | Reaction(place=place):
+            return place.channel_id
+        case ThreadSeen(place=place):
+            return place.channel_id
+        case MessagesDeleted() | OwnMessage() | ChannelGone():
+            return event.channel_id
+    return ""

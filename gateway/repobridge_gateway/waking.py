@@ -1,0 +1,80 @@
+"""Wakes a bridge before the eyes of who asked: each step with its seconds, or what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from repobridge.errors import Refusal
+from repobridge.session.events import Phase
+from repobridge_gateway.channels import Served
+from repobridge_gateway.fleet.port import Bridge
+from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
+from repobridge_gateway.inbox import Kept
+from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.render.wake import Wake, WakeStage, render_wake, stage_of
+
+
+class ShownWaker:
+    """Wakes one bridge."""
+
+    def __init__(self, board: LiveBoard, *, clock: Callable[[], float]) -> None:
+        self._board = board
+        self._clock = clock
+        self._wakes: dict[str, tuple[str, Wake]] = {}
+        """By message, the channel and how far the wake is that it waits for."""
+
+    async def awake(self, served: Served, kept: Kept) -> RunnerLink:
+        """The runner; raises a Refusal once who asked has read why there is none."""
+        bridge = served.bridge
+        if _is_ready(bridge.status.value):
+            return await bridge.awake()
+        now = self._clock()
+        _, wake = self._wakes.get(kept.message_id, ("", Wake(started_at=now)))
+        channel = kept.message.place.channel_id
+        self._put(kept.message_id, channel, wake.at(WakeStage.SCHEDULING, now))
+        following = asyncio.create_task(self._follow(bridge, kept.message_id))
+        try:
+            link = await bridge.awake()
+        except Refusal as refusal:
+            channel, wake = self._wakes[kept.message_id]
+            self._put(kept.message_id, channel, wake.failed(refusal.message))
+            raise
+        finally:
+            following.cancel()
+        self.reached(Phase.STARTING, "")
+        return link
+
+    def reached(self, phase: Phase, detail: str) -> None:
+        """What a runner says of its way, to everybody who waits."""
+        if stage := stage_of(phase):
+            for message_id, (channel, wake) in tuple(self._wakes.items()):
+                self._put(message_id, channel, wake.at(stage, self._clock(), detail=detail))
+
+    def begun(self, message_id: str) -> None:
+        """A turn shows the message from now on."""
+        self._wakes.pop(message_id, None)
+
+    def not_run(self, message_id: str, sentence: str) -> None:
+        """The message won't get a turn."""
+        if found := self._wakes.pop(message_id, None):
+            wake = found[1].failed(sentence)
+            self._board.wake_ended(message_id, lambda now: render_wake(wake, now))
+
+    async def _follow(self, bridge: Bridge, message_id: str) -> None:
+        """Shows each step that the bridge's status tells of."""
+        while True:
+            status = bridge.status.value
+            stage = stage_of(status.step) if status.step is not None else None
+            if stage is not None and message_id in self._wakes:
+                channel, wake = self._wakes[message_id]
+                self._put(message_id, channel, wake.at(stage, self._clock(), detail=status.detail))
+            await bridge.status.changed()
+
+    def _put(self, message_id: str, channel_id: str, wake: Wake) -> None:
+        self._wakes[message_id] = (channel_id, wake)
+        self._board.wake(message_id, channel_id, lambda now: render_wake(wake, now))
+
+
+def _is_ready(status: BridgeStatus) -> bool:
+    return status.phase is BridgePhase.READY and status.link is not None
