@@ -41,6 +41,8 @@ EARLIER_UNITS = 500
 """What was said before the answer is a file from there on; less was to be read while it ran."""
 SUMMARY_UNITS = 700
 _MOST_NAMED = 5
+_SUMMED_UP = 8000
+"""Characters of which a summary is made."""
 _OWN_BEGINNING = frozenset({ev.TurnOrigin.TERMINAL, ev.TurnOrigin.CRON, ev.TurnOrigin.BACKGROUND})
 
 
@@ -86,15 +88,16 @@ def _texts(
         return (), ()
     names = set(taken)
     shorter, files = take_out(final, taken=names)
-    text = for_discord(shorter)
-    parts = split(text) if units(text) <= threshold else ()
+    # What is far above the threshold is not worth telling to its end.
+    is_near = len(shorter) <= 2 * threshold + _SUMMED_UP
+    text = for_discord(shorter) if is_near else ""
+    parts = split(text) if is_near and units(text) <= threshold else ()
     if parts and len(parts) <= most:
         taken |= names
         return parts, files
     name = numbered("answer.md", taken)
     content = printable(well_formed(final)).strip("\n") + "\n"
-    whole = for_discord(final)
-    beginning = summary(whole, limit=SUMMARY_UNITS)
+    beginning = summary(for_discord(final[:_SUMMED_UP]), limit=SUMMARY_UNITS)
     told = f"-# The whole answer is in {code(name)} · {wording.count(len(content), 'character')}"
     message = f"{beginning}\n{told}" if beginning else told
     return (message,), _files(name, content, taken)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 MOST_PREFIX = 20
 MOST_MARKER = 10
@@ -54,7 +55,7 @@ class Fence:
 
     def is_closed_by(self, line: str) -> bool:
         """True where a line is its end."""
-        found = _CLOSE.fullmatch(line)
+        found = _CLOSE.fullmatch(line) if self.marker[0] * 3 in line else None
         return (
             found is not None
             and found["marker"][0] == self.marker[0]
@@ -64,12 +65,13 @@ class Fence:
 
     def is_left_by(self, line: str) -> bool:
         """True where a line stands outside the quote that the fence is in."""
+        if not self.quotes:
+            return False
         quoted = _QUOTED.match(line)
         return quoted is not None and quoted[0].count(">") < self.quotes.count(">")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line, what it is, and the fence that it opens, closes or is in."""
 
     text: str
@@ -102,7 +104,8 @@ def scan(text: str) -> Sequence[Line]:
 
 def opened_by(line: str) -> Fence | None:
     """The fence that a line of text opens."""
-    found = _OPEN.match(line)
+    # Most lines have no marker at all, and a text that grows is read once a second.
+    found = _OPEN.match(line) if "```" in line or "~~~" in line else None
     if found is None:
         return None
     marker, info = found["marker"], found["info"].rstrip()

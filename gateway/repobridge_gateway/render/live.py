@@ -19,7 +19,7 @@ from repobridge_gateway.render.timeline import MOST_UNITS, render_timeline
 from repobridge_gateway.render.turn_view import TurnView
 
 LIVE_TEXT_UNITS = 1800
-_RAW_CHARACTERS = 4 * LIVE_TEXT_UNITS
+_RAW_CHARACTERS = 2 * LIVE_TEXT_UNITS
 _NOTICE_UNITS = 200
 _MODEL_UNITS = 60
 _LEAST_TEXT_UNITS = 120

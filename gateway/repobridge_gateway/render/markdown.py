@@ -13,7 +13,7 @@ from itertools import groupby
 
 from repobridge_gateway.lines import printable
 from repobridge_gateway.render import tables
-from repobridge_gateway.render.fences import Fence, Kind, Line, scan
+from repobridge_gateway.render.fences import Fence, Kind, Line, opened_by, scan
 from repobridge_gateway.render.inline import ZERO_WIDTH, inline
 from repobridge_gateway.render.measure import well_formed
 
@@ -73,9 +73,17 @@ def _prose(
         line, taken = _block(lines, at, references)
         is_blank = line is not None and not line.strip()
         if line is not None and not (is_blank and was_blank):
-            yield line
+            yield _guarded(line)
             was_blank = is_blank
         at += taken
+
+
+def _guarded(prose: str) -> str:
+    """Prose in which no line has come to look like a fence."""
+    if "~~~" not in prose and "```" not in prose:
+        return prose
+    lines = prose.split("\n")
+    return "\n".join(f"{ZERO_WIDTH}{line}" if opened_by(line) else line for line in lines)
 
 
 def _block(lines: Sequence[str], at: int, references: Mapping[str, str]) -> tuple[str | None, int]:

@@ -13,7 +13,7 @@ from repobridge_gateway.render.split import split
 from tests.unit.gateway.render.pictures import assert_is_golden
 
 ZERO = "\u200b"
-_CODE = re.compile(r"\\.|(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+_CODE = re.compile(r"\\[!-/:-@\[-`{-~]|(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 _LIVE = re.compile(r"@everyone|@here|<@[!&]?\d|<#\d|<t:-?\d|</[^<>\n]{1,100}:\d|<a?:\w+:\d|\|\|")
 
 AGENTS = """\
@@ -140,6 +140,11 @@ def test_mentions_are_shown_and_do_nothing(mention: str) -> None:
     assert for_discord(f"```\n{mention}\n```") == f"```\n{mention}\n```"
 
 
+def test_text_that_comes_to_look_like_a_fence_is_none() -> None:
+    told = for_discord("~~~ words that are no language<br>and more of them")
+    assert told == f"{ZERO}~~~ words that are no language\nand more of them"
+
+
 def test_what_turns_text_around_or_obeys_is_shown_as_unknown() -> None:
     assert (
         for_discord("a\u202eb\u2066c\x1b[31m\x07\u2028") == "a\ufffdb\ufffdc\ufffd[31m\ufffd\ufffd"
@@ -171,7 +176,7 @@ def test_whatever_is_written_is_safe_and_whole(markdown: str) -> None:
     assert not lines[-1].leaves_open
     for line in lines:
         if line.kind is Kind.TEXT:
-            assert not _LIVE.search(re.sub(r"https?://\S+", "", _CODE.sub("", line.text)))
+            assert not _LIVE.search(re.sub(r"https?://\S+", "·", _CODE.sub("·", line.text)))
     assert all(len(each) <= 2000 for each in split(told))
 
 
