@@ -50,7 +50,6 @@ class Connection:
         guilds_per_shard: int,
     ) -> None:
         self.session: Session | None = None
-        self.close_code: int | None = None
         self._world = world
         self._sessions = wires.sessions
         self._wires = wires
@@ -90,7 +89,6 @@ class Connection:
 
     async def close(self, code: int, reason: str = "") -> None:
         """End the connection with a code."""
-        self.close_code = code
         self._leave()
         await self._socket.close(code=code, message=reason.encode())
 

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from aiohttp import web
 
 from tests.fakes.discord import permissions
+from tests.fakes.discord.access import telling_gains
 from tests.fakes.discord.changes import Changes
 from tests.fakes.discord.clock import Clock, RunningClock
 from tests.fakes.discord.components import numbered
@@ -154,6 +155,24 @@ class Discord:
             told = [f"{item.status} {item.route}" for item in self.requests[-20:]]
             raise TimeoutError(f"last requests: {told}; failures: {self.failures}") from error
 
+    async def until_seen(
+        self,
+        channel: Channel,
+        predicate: Callable[[SeenMessage], object],
+        *,
+        by: Person | None = None,
+        timeout: float = 90.0,
+    ) -> SeenMessage:
+        """The first message of a channel that satisfies, already there or still to come."""
+
+        def found() -> SeenMessage | None:
+            return next((item for item in self.seen(channel, by=by) if predicate(item)), None)
+
+        message = await self.until(found, timeout=timeout)
+        if message is None:
+            raise AssertionError("only a message ends the wait")
+        return message
+
     def add_guild(
         self, name: str, *, bot_permissions: Permission = PEOPLE, has_bot: bool = True
     ) -> Guild:
@@ -258,15 +277,17 @@ class Discord:
     def set_roles(self, person: Person | User, guild: Guild, roles: Sequence[Role]) -> None:
         """Change someone's roles; the bot's own, given its user."""
         member = guild.members[person.id]
-        member.role_ids = [role.id for role in roles]
-        told = member_json(member) | {"guild_id": str(guild.id)}
-        self.world.emit("GUILD_MEMBER_UPDATE", told, guild)
+        with telling_gains(self.world, guild):
+            member.role_ids = [role.id for role in roles]
+            told = member_json(member) | {"guild_id": str(guild.id)}
+            self.world.emit("GUILD_MEMBER_UPDATE", told, guild)
 
     def set_permissions(self, role: Role, guild: Guild, permissions: Permission) -> None:
         """Change what a role gives."""
-        role.permissions = permissions
-        told = {"guild_id": str(guild.id), "role": role_json(role)}
-        self.world.emit("GUILD_ROLE_UPDATE", told, guild)
+        with telling_gains(self.world, guild):
+            role.permissions = permissions
+            told = {"guild_id": str(guild.id), "role": role_json(role)}
+            self.world.emit("GUILD_ROLE_UPDATE", told, guild)
 
     def overwrite(
         self,
@@ -278,8 +299,9 @@ class Discord:
     ) -> None:
         """Change what someone may do in one channel."""
         kind = 0 if isinstance(whom, Role) else 1
-        channel.overwrites[whom.id] = Overwrite(whom.id, kind, allow, deny)
-        self.world.emit("CHANNEL_UPDATE", channel_json(channel), channel.guild)
+        with telling_gains(self.world, channel.guild):
+            channel.overwrites[whom.id] = Overwrite(whom.id, kind, allow, deny)
+            self.world.emit("CHANNEL_UPDATE", channel_json(channel), channel.guild)
 
     def everyone(self, guild: Guild) -> Role:
         """The role that all have."""

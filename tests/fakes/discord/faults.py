@@ -57,13 +57,16 @@ Fault: TypeAlias = Status | TooMany | Cloudflare | Held | ActThenHold | Reset
 
 
 class Faults:
-    """The faults that still wait for a request."""
+    """The faults that still wait for a request; only routes that exist can have some."""
 
     def __init__(self) -> None:
+        self.routes: frozenset[str] = frozenset()
         self._waiting: list[tuple[str, Fault, int]] = []
 
     def on(self, route: str, *faults: Fault, times: int = 1) -> None:
         """Put faults on the next requests of a route (by its template) or of all ("*")."""
+        if route != "*" and route not in self.routes:
+            raise ValueError(f"there is no {route}; there are {sorted(self.routes)}")
         self._waiting.extend((route, fault, times) for fault in faults)
 
     def clear(self) -> None:

@@ -137,6 +137,7 @@ class Interactions:
             raise refusal(40060)
         if self._age(interaction) > ACKNOWLEDGE_SECONDS:
             raise refusal(10062)
+        self._demand_place(interaction)
         return interaction
 
     def answered(self, token: str) -> Interaction:
@@ -146,6 +147,7 @@ class Interactions:
             raise refusal(10015)
         if self._age(interaction) > TOKEN_SECONDS:
             raise refusal(50027)
+        self._demand_place(interaction)
         return interaction
 
     def is_gone(self, message: Message) -> bool:
@@ -206,16 +208,15 @@ class Interactions:
             self.ephemeral.append(message)
         return message
 
-    def note(self, interaction: Interaction) -> None:
-        """Wake those who wait for an answer."""
-        if interaction.callback is not None:
-            self._world.note()
-
     def delete(self, message: Message) -> None:
         """Delete an answer."""
         if message in self.ephemeral:
             self.ephemeral.remove(message)
         self._world.delete(message)
+
+    def _demand_place(self, interaction: Interaction) -> None:
+        if interaction.channel.id not in self._world.channels:
+            raise refusal(10003)
 
     def _age(self, interaction: Interaction) -> float:
         return self._world.clock.monotonic() - interaction.opened_at

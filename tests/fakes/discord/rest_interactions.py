@@ -23,7 +23,7 @@ def call_back(call: Call) -> Result:
     callback = Callback(told)
     _act(call, interaction, callback, body.get("data") or {})
     interaction.callback = callback
-    call.interactions.note(interaction)
+    call.world.note()
     if call.query.get("with_response", "").lower() in ("1", "true"):
         return _response(call, interaction)
     return None

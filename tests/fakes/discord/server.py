@@ -79,6 +79,7 @@ class Server:
             *rest_commands.ROUTES,
             *rest_interactions.ROUTES,
         )
+        faults.routes = frozenset(route.name for route in self._routes)
         self.extensions: list[Callable[[web.Application], None]] = []
         self._runner: web.AppRunner | None = None
 

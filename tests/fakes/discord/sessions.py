@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.fakes.discord import permissions
-from tests.fakes.discord.model import Event, Guild, Json
+from tests.fakes.discord.model import Event, Json
 from tests.fakes.discord.world import World
 
 GUILDS = 1 << 0
@@ -155,11 +155,6 @@ def without_content(message: Json, bot_id: int) -> Json:
         told = message | dict(_CONTENT)
     answered = message.get("referenced_message")
     return told | {"referenced_message": without_content(answered, bot_id)} if answered else told
-
-
-def serves(session: Session, guild: Guild) -> bool:
-    """Whether a guild belongs to the session's shard."""
-    return session.shard.serves(guild.id)
 
 
 def _wants(session: Session, world: World, event: Event) -> bool:

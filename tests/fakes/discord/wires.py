@@ -22,7 +22,6 @@ class Wires:
         self.sessions = sessions
         self.heartbeat_seconds = heartbeat_seconds
         self.connections: list[Connection] = []
-        self.close_codes: list[int] = []
         self.heartbeats = 0
         self.identifies = 0
         self.refused_resumes = 0

@@ -229,6 +229,8 @@ async def test_an_answer_can_be_held_before_and_after_acting(
 
 
 async def test_faults_strike_the_route_they_are_put_on(fake: Discord, rest: RawRest) -> None:
+    with pytest.raises(ValueError, match="there is no POST /channels/messages"):
+        fake.faults.on("POST /channels/messages", Status(500))
     fake.faults.on(CREATE, Status(500))
     assert (await rest("GET", "/users/@me")).status == 200
     fake.faults.clear()

@@ -290,6 +290,18 @@ async def test_events_stay_away_from_who_may_not_see_them(fake: Discord) -> None
         await fake.until(lambda: bot.heard == ["public"])
 
 
+async def test_a_channel_that_opens_to_the_bot_brings_its_threads(fake: Discord) -> None:
+    guild = fake.add_guild("acme")
+    hidden = fake.add_channel(guild, "hidden")
+    everyone = fake.everyone(guild)
+    fake.overwrite(hidden, everyone, deny=Permission.VIEW_CHANNEL)
+    thread = fake.owner_of(guild).open_thread(hidden, "a thread")
+    async with running(Bot(fake), fake) as bot:
+        assert bot.get_channel(thread.id) is None
+        fake.overwrite(hidden, everyone)
+        await fake.until(lambda: bot.get_channel(thread.id) is not None)
+
+
 async def test_withheld_acks_make_a_zombie_that_reconnects() -> None:
     async with Discord(limits=GENEROUS, heartbeat_seconds=0.05) as fake:
         fake.add_guild("acme")

@@ -378,7 +378,7 @@ async def test_a_first_answer_is_taken_once_and_must_fit(
     ]
 
 
-async def test_an_answer_that_someone_deleted_takes_no_more_text(
+async def test_an_answer_deleted_alone_or_with_its_channel_takes_no_more_text(
     fake: Discord, alice: Person, asked: Message, bot: Answering
 ) -> None:
     codes: list[int] = []
@@ -398,5 +398,10 @@ async def test_an_answer_that_someone_deleted_takes_no_more_text(
     assert answer.message is not None
     fake.owner_of(asked.channel.guild).delete(answer.message)
     deleted.set()
-    await fake.until(lambda: bool(bot.told("acted")))
-    assert codes == [10008, 10008]
+    await fake.until(lambda: len(bot.told("acted")) == 1)
+    deleted.clear()
+    await alice.click(asked, "Allow once")
+    fake.delete_channel(asked.channel)
+    deleted.set()
+    await fake.until(lambda: len(bot.told("acted")) == 2)
+    assert codes == [10008, 10008, 10003, 10003]

@@ -68,7 +68,7 @@ async def test_an_answer_is_seen_with_files_buttons_and_what_it_answers(
         mention_author=False,
         nonce="0123456789abcdef01234567",
     )
-    shown = fake.seen(channel)[-1]
+    shown = await fake.until_seen(channel, lambda message: message.content == "an answer")
     assert (shown.author, shown.content, shown.type) == (
         "repobridge",
         "an answer",
