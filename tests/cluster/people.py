@@ -13,7 +13,7 @@ from typing import Any
 from tests.cluster.addresses import NODE_ADDRESS
 from tests.cluster.handle import Cluster
 from tests.cluster.product import Product
-from tests.fakes.anthropic import FakeAnthropic, MessagesRequest
+from tests.fakes.anthropic import FakeAnthropic, Gate, MessagesRequest, Text
 from tests.live_serve import Ran, finished
 from tests.tied import tied
 
@@ -90,6 +90,18 @@ async def served_model(cluster: Cluster) -> AsyncIterator[FakeAnthropic]:
     """The imitation of the model's API at the node's address, where pods reach it."""
     async with FakeAnthropic(listener=cluster.listen(NODE_ADDRESS)) as api:
         yield api
+
+
+async def held_turn(
+    person: Person, model: FakeAnthropic, name: str
+) -> tuple[asyncio.subprocess.Process, Gate]:
+    """Makes a bridge and asks it; its answer stands after "one " until the gate is opened."""
+    gate = Gate()
+    model.when("count", Text(["one ", gate, "two"]))
+    await person.product.apply(name, agent=AGENT, workspace=WORKSPACE)
+    asking = await person.start("chat", name, "-m", "count the birds")
+    await gate.reached(timeout=PATIENCE_SECONDS)
+    return asking, gate
 
 
 def said(model: FakeAnthropic) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from repobridge import crd
 from scripts.images import Images
 from tests.chart.helm import Helm
 from tests.cluster.handle import Cluster, CommandFailed
+from tests.cluster.processes import first_process
 
 SYSTEM, SERVED = "repobridge-system", "repobridge-bridges"
 _READY_SECONDS = 120.0
 _POLL_SECONDS = 0.1
+_IN_SYSTEM, _DEPLOYMENT = f"--namespace={SYSTEM}", "deployment/repobridge-operator"
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -61,9 +63,24 @@ class Product:
 
     async def log(self) -> str:
         """What the operator has logged."""
-        return await self.cluster.kubectl(
-            f"--namespace={SYSTEM}", "logs", "deployment/repobridge-operator"
-        )
+        return await self.cluster.kubectl(_IN_SYSTEM, "logs", _DEPLOYMENT)
+
+    async def operator_process(self) -> int:
+        """The operator's pid."""
+        (pod,) = (await self.cluster.get(_IN_SYSTEM, "pods"))["items"]
+        return await first_process(self.cluster, pod["metadata"]["name"], namespace=SYSTEM)
+
+    @asynccontextmanager
+    async def without_operator(self) -> AsyncIterator[None]:
+        """No operator is there; afterwards there is one again."""
+        await self.cluster.kubectl(_IN_SYSTEM, "scale", _DEPLOYMENT, "--replicas=0")
+        try:
+            gone = ("wait", "pods", "--all", "--for=delete", f"--timeout={_READY_SECONDS:.0f}s")
+            await self.cluster.kubectl(_IN_SYSTEM, *gone, seconds=_READY_SECONDS + 10)
+            yield
+        finally:
+            await self.cluster.kubectl(_IN_SYSTEM, "scale", _DEPLOYMENT, "--replicas=1")
+        await _ready(self.cluster)
 
 
 @contextmanager
@@ -102,12 +119,10 @@ async def _make_namespaces(cluster: Cluster) -> None:
 
 
 async def _ready(cluster: Cluster) -> None:
-    wait = ("rollout", "status", "deployment/repobridge-operator")
-    where = f"--namespace={SYSTEM}"
     try:
-        timeout = f"--timeout={_READY_SECONDS:.0f}s"
-        await cluster.kubectl(where, *wait, timeout, seconds=_READY_SECONDS + 10)
+        wait = ("rollout", "status", _DEPLOYMENT, f"--timeout={_READY_SECONDS:.0f}s")
+        await cluster.kubectl(_IN_SYSTEM, *wait, seconds=_READY_SECONDS + 10)
     except CommandFailed as failed:
-        pods = await cluster.kubectl(where, "describe", "pods")
-        log = await cluster.kubectl(where, "logs", "deployment/repobridge-operator")
+        pods = await cluster.kubectl(_IN_SYSTEM, "describe", "pods")
+        log = await cluster.kubectl(_IN_SYSTEM, "logs", _DEPLOYMENT)
         raise AssertionError(f"{failed}\n{pods}\n{log}") from failed

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.cluster.people import AGENT, PATIENCE_SECONDS, WORKSPACE, Person, said
-from tests.cluster.product import SYSTEM
-from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.cluster.people import AGENT, PATIENCE_SECONDS, WORKSPACE, Person, held_turn, said
+from tests.fakes.anthropic import FakeAnthropic, Text
 from tests.live_serve import finished, live_terminal
 
 pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
@@ -34,18 +31,6 @@ async def test_from_apply_to_an_answer_to_zero_and_back_with_its_memory(
     assert said(model) == ["my number is 17", "what was it?"]
 
 
-async def held_turn(
-    person: Person, model: FakeAnthropic, name: str
-) -> tuple[asyncio.subprocess.Process, Gate]:
-    """Makes a bridge and asks it; its answer stands after "one " until the gate is opened."""
-    gate = Gate()
-    model.when("count", Text(["one ", gate, "two"]))
-    await person.product.apply(name, agent=AGENT, workspace=WORKSPACE)
-    asking = await person.start("chat", name, "-m", "count the birds")
-    await gate.reached(timeout=PATIENCE_SECONDS)
-    return asking, gate
-
-
 async def test_a_pod_that_is_deleted_in_mid_turn_is_replaced_and_the_turn_accounted_for(
     person: Person, model: FakeAnthropic
 ) -> None:
@@ -60,28 +45,6 @@ async def test_a_pod_that_is_deleted_in_mid_turn_is_replaced_and_the_turn_accoun
     ), ran
     after = await person.bridge("chat", "deleted", "-m", "and then?")
     assert after.code == 0, after.err
-
-
-async def test_an_operator_that_is_killed_or_gone_cuts_no_session(person: Person) -> None:
-    cluster = person.product.cluster
-    operator = (f"--namespace={SYSTEM}", "scale", "deployment/repobridge-operator")
-    await person.product.apply("steady", agent=AGENT, workspace=WORKSPACE)
-    assert (await person.bridge("chat", "steady", "-m", "one")).code == 0
-    uid = (await person.get("pod", "rb-steady-0"))["metadata"]["uid"]
-    killed = ("delete", "pods", "--all", "--grace-period=0", "--force")
-    await cluster.kubectl(f"--namespace={SYSTEM}", *killed)
-    assert (await person.bridge("chat", "steady", "-m", "two")).code == 0
-    await cluster.kubectl(*operator, "--replicas=0")
-    try:
-        assert (await person.bridge("chat", "steady", "-m", "three")).code == 0
-        assert (await person.get("pod", "rb-steady-0"))["metadata"]["uid"] == uid
-        # Nor does a deletion need the operator: the garbage collector takes all but the volume.
-        await person.kubectl("delete", "rb", "steady", "--timeout=60s")
-        await person.until_gone("pod/rb-steady-0")
-        claims = [each["metadata"]["name"] for each in (await person.get("pvc"))["items"]]
-        assert "rb-steady-workspace-0" in claims
-    finally:
-        await cluster.kubectl(*operator, "--replicas=1")
 
 
 async def test_a_wish_for_sleep_waits_for_the_turn_and_the_next_message_is_answered(
