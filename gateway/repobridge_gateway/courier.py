@@ -37,6 +37,7 @@ _QUIET_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5
 _MOST_VIEWS = 200
 _LARGEST_TEXT = 4 << 20
+_UNREADABLE = "(The answer can't be read any more.)"
 _log = Logger(__name__)
 
 
@@ -219,9 +220,9 @@ class Courier:
         view: TurnView,
         threshold: int,
     ) -> Delivery:
-        final = ""
+        final = ended.final_markdown
         if ended.final_blob_id:
-            final = await _text(client, ended.final_blob_id)
+            final = await _text(client, ended.final_blob_id) or view.text or _UNREADABLE
         files = [
             File(each.name, each.media_type, await client.download(each.blob_id))
             for each in view.files
@@ -233,9 +234,7 @@ class Courier:
             ended,
             threshold=threshold,
             reply_to=asked_by if asked_by.isdigit() else "",
-            final_text=final or ended.final_markdown or "(The answer can't be read any more.)"
-            if ended.final_blob_id
-            else "",
+            final_text=final,
             key=self._key(view.turn_id, event),
             files=files,
             left_out=[each for each in view.files if each.size > FILE_BYTES],
