@@ -20,6 +20,7 @@ from repobridge_gateway.render.pieces import FILE_BYTES, File
 LONG_UNITS = 1400
 LONG_LINES = 40
 MOST_TAKEN = 6
+_LARGEST_UNITS = FILE_BYTES // 4
 _NAMED = re.compile(r"(?:title|file(?:name)?)=[\"']?(?P<a>[\w./-]+)|:(?P<b>[\w./-]+\.\w+)")
 _HINT = re.compile(r"`(?P<name>[\w./-]*\w\.[A-Za-z]\w{0,9})`[*_]*:?[*_]*\s*$")
 _LOGS = frozenset({"", "log", "logs", "console", "output", "text", "txt", "plaintext"})
@@ -43,9 +44,9 @@ def take_out(markdown: str, *, taken: set[str]) -> tuple[str, tuple[File, ...]]:
             at += 1
             continue
         content = "\n".join(_bare(line.text, fence) for line in inner) + "\n"
-        if (units(content) <= LONG_UNITS and len(inner) <= LONG_LINES) or units(
-            content
-        ) > FILE_BYTES // 4:
+        size = units(content)
+        is_long = size > LONG_UNITS or len(inner) > LONG_LINES
+        if not is_long or size > _LARGEST_UNITS:
             told += [line.text for line in lines[at : _next(lines, end)]]
         else:
             name = numbered(_name(fence, told), taken)
@@ -68,8 +69,10 @@ def _next(lines: Sequence[Line], end: int) -> int:
 
 
 def _bare(line: str, fence: Fence) -> str:
-    prefix = fence.quotes + fence.indent
-    return line.removeprefix(prefix) if prefix else line
+    for prefix in (fence.quotes + fence.indent, fence.quotes, fence.quotes.rstrip()):
+        if prefix and line.startswith(prefix):
+            return line[len(prefix) :]
+    return line
 
 
 def _name(fence: Fence, before: Sequence[str]) -> str:

@@ -195,10 +195,9 @@ class _Splitter:
             return None
         crossing = self._lines[last]
         own = units(crossing.text) + units(self._before(self._starts[last], last)) + _CLOSING_UNITS
-        is_short = self._end_of(last) - start < _LEAST_OF_A_LINE or top < self._starts[last] + (
-            _LEAST_OF_A_LINE
-        )
-        return self._cut_before(start, last) if own <= self._limit or is_short else None
+        # Cut that early, its head would no longer be what it is.
+        is_early = top < self._starts[last] + _LEAST_OF_A_LINE
+        return self._cut_before(start, last) if own <= self._limit or is_early else None
 
     def _kinds(self, line: int) -> Iterator[str]:
         """What a cut before a line is."""

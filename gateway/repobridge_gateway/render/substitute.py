@@ -40,11 +40,10 @@ def substitute(piece: Piece, fault: Fault, code: int) -> Piece | None:
 
 
 def forms(piece: Piece) -> tuple[Piece, ...]:
-    """Everything that may stand in a channel once a piece was sent."""
+    """Everything that may stand in a channel once a piece was sent, as far as it can be read."""
     refusals = (
         (Fault.FORBIDDEN, MISSING_PERMISSIONS),
         (Fault.REJECTED, TOO_LARGE),
-        (Fault.REJECTED, NO_HISTORY),
         *((Fault.REJECTED, code) for code in sorted(FILTERED)),
         (Fault.REJECTED, INVALID),
     )

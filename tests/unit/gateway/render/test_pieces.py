@@ -111,6 +111,10 @@ def _select(**changes: Any) -> tuple[Row, ...]:
         (Piece("x", tuple(File(f"{n}.txt", "", b"") for n in range(11))), "11 files"),
         (Piece("x", (File("a.txt", "", b""), File("a.txt", "", b""))), "two files"),
         (Piece("x", (File("a.txt", "", bytes((10 << 20) + 1)),)), "10485761 bytes"),
+        (
+            Piece("x", tuple(File(f"{n}.txt", "", bytes(9 << 20)) for n in range(3))),
+            "more than 25165824 bytes together",
+        ),
         (Piece("x", (File("../a", "", b""),)), "no name"),
         (Piece("x", (File("a" * 101, "", b""),)), "101 units of 100"),
         (Piece("x", components=(Row((BUTTON,)),) * 6), "6 rows"),
