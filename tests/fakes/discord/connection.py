@@ -188,6 +188,9 @@ class Connection:
         shard = self._shard_of(data.get("shard"))
         intents = data.get("intents")
         check_intents(intents, application)
+        if not self._may_identify():
+            self._put({"op": _INVALID_SESSION, "d": False})
+            return
         session = self.session = self._sessions.open(intents=int(intents or 0), shard=shard)
         self._wires.identifies += 1
         guilds = [guild for guild in self._world.guilds.values() if shard.serves(guild.id)]
@@ -200,6 +203,16 @@ class Connection:
                 told = guild_create_json(guild, bot, with_members=with_members)
                 session.dispatch("GUILD_CREATE", told)
         self._wires.changes.note()
+
+    def _may_identify(self) -> bool:
+        """Whether the last identify was long enough ago."""
+        now, last = self._world.clock.monotonic(), self._wires.identified_at
+        if last is not None and now - last < self._wires.identify_seconds:
+            self._wires.refused_identifies += 1
+            self._wires.changes.note()
+            return False
+        self._wires.identified_at = now
+        return True
 
     def _shard_of(self, told: object) -> Shard:
         match told:

@@ -51,7 +51,10 @@ _T = TypeVar("_T")
 
 
 class Discord:
-    """Discord on a loopback port, for the time of an `async with`."""
+    """Discord on a loopback port, for the time of an `async with`.
+
+    `identify_seconds` have to pass between two identifies: 5 at the real one, none unless wanted.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Discord:
         token: str = DEFAULT_TOKEN,
         bot_name: str = "repobridge",
         heartbeat_seconds: float = 41.25,
+        identify_seconds: float = 0.0,
         replay_events: int = 250,
         session_seconds: float = 180.0,
         guilds_per_shard: int = 2500,
@@ -73,7 +77,12 @@ class Discord:
         self.faults = Faults()
         self.limiter = Limiter(limits, self.clock)
         sessions = Sessions(replay_events=replay_events, session_seconds=session_seconds)
-        self.gateway = Wires(self.changes, sessions, heartbeat_seconds=heartbeat_seconds)
+        self.gateway = Wires(
+            self.changes,
+            sessions,
+            heartbeat_seconds=heartbeat_seconds,
+            identify_seconds=identify_seconds,
+        )
         snowflakes = Snowflakes(self.clock)
         bot = User(snowflakes.make(), bot_name, is_bot=True)
         self.application = Application(bot.id, bot, token)

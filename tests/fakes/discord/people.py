@@ -18,7 +18,6 @@ from tests.fakes.discord.mentions import pings_of
 from tests.fakes.discord.model import (
     Channel,
     ChannelType,
-    Guild,
     Json,
     Member,
     Message,
@@ -27,8 +26,8 @@ from tests.fakes.discord.model import (
     Upload,
     User,
 )
-from tests.fakes.discord.payloads import channel_json, member_json, role_json, user_json
 from tests.fakes.discord.permissions import Permission
+from tests.fakes.discord.resolving import resolved
 from tests.fakes.discord.seen import Answer, SeenMessage
 from tests.fakes.discord.slash import Commands
 from tests.fakes.discord.world import Draft, World
@@ -188,8 +187,8 @@ class Person:
         if options and not set(values) <= options:
             raise Forbidden(f"there are only {sorted(options)}")
         data: Json = {"component_type": item["type"], "values": list(values)}
-        resolved = _resolved(found.channel.guild, values) if not options else {}
-        return await self._use(found, item, data | ({"resolved": resolved} if resolved else {}))
+        meant = resolved(self.member, values) if not options else {}
+        return await self._use(found, item, data | ({"resolved": meant} if meant else {}))
 
     async def submit(self, answer: Answer, values: Mapping[str, Value]) -> Answer:
         """Send a form that an answer opened, with values by custom_id."""
@@ -217,6 +216,16 @@ class Person:
         except LookupError as error:
             raise Forbidden(str(error)) from error
         return await self._send(Kind.COMMAND, channel, data, command=name)
+
+    async def use(self, message: AnyMessage, name: str) -> Answer:
+        """Use a command of a message's menu."""
+        found = self._visible(message)
+        self._demand(found.channel, Permission.USE_APPLICATION_COMMANDS)
+        try:
+            data = self._commands.on_message(self.member, name, found)
+        except LookupError as error:
+            raise Forbidden(str(error)) from error
+        return await self._send(Kind.COMMAND, found.channel, data, command=name)
 
     async def autocomplete(
         self, channel: Channel, name: str, option: str, typed: str, **options: object
@@ -332,21 +341,3 @@ def _components(message: Message) -> list[Json]:
 
 def _emoji_of(item: Json) -> str | None:
     return (item.get("emoji") or {}).get("name")
-
-
-def _resolved(guild: Guild, values: Sequence[str]) -> Json:
-    """What ids chosen in a menu stand for."""
-    resolved: Json = {}
-    for value in values:
-        snowflake = int(value)
-        if (member := guild.members.get(snowflake)) is not None:
-            resolved.setdefault("users", {})[value] = user_json(member.user)
-            told = member_json(member, with_user=False)
-            resolved.setdefault("members", {})[value] = told
-        elif (role := guild.roles.get(snowflake)) is not None:
-            resolved.setdefault("roles", {})[value] = role_json(role)
-        elif (channel := guild.channels.get(snowflake)) is not None:
-            resolved.setdefault("channels", {})[value] = channel_json(channel)
-        else:
-            raise Forbidden(f"there is no {value}")
-    return resolved

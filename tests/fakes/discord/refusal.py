@@ -32,6 +32,7 @@ _MESSAGES: Mapping[int, tuple[int, str]] = {
     50083: (400, "Thread is archived"),
     50109: (400, "The request body contains invalid JSON."),
     160002: (400, "Cannot reply without permission to read message history"),
+    160005: (400, "Thread is locked"),
     160004: (400, "A thread has already been created for this message"),
 }
 

@@ -203,7 +203,7 @@ def _demand_speech(call: Call, channel: Channel) -> None:
         return
     call.demand(channel, Permission.SEND_MESSAGES_IN_THREADS)
     if thread.is_locked and not call.allowed(channel) & Permission.MANAGE_THREADS:
-        raise refusal(50083)
+        raise refusal(50083 if thread.is_archived else 160005)
 
 
 def _demand_open(channel: Channel) -> None:

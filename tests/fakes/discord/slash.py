@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from tests.fakes.discord import permissions
 from tests.fakes.discord.interactions import Interactions
-from tests.fakes.discord.model import Json, Member
+from tests.fakes.discord.model import Json, Member, Message
+from tests.fakes.discord.resolving import resolved
 from tests.fakes.discord.world import World
 
 _SUB_COMMAND, _SUB_GROUP = 1, 2
+_SLASH, _ON_MESSAGE = 1, 3
+_CHOSEN = (6, 7, 8)
 _STRING, _INTEGER, _BOOLEAN, _NUMBER = 3, 4, 5, 10
 _TYPES: Mapping[int, type] = {_STRING: str, _INTEGER: int, _BOOLEAN: bool, _NUMBER: float}
 
@@ -32,7 +35,7 @@ class Commands:
         """The data of an interaction; LookupError when the client would not offer it."""
         first, *rest = name.split(" ")
         command = self._find(member, first)
-        data: Json = {"id": command["id"], "name": first, "type": 1}
+        data: Json = {"id": command["id"], "name": first, "type": _SLASH}
         if "guild_id" in command:
             data["guild_id"] = command["guild_id"]
         inner, place = command, data
@@ -43,13 +46,26 @@ class Commands:
             place = step
         if any(option["type"] in (_SUB_COMMAND, _SUB_GROUP) for option in inner["options"]):
             raise LookupError(f"/{name} needs a part more")
-        place["options"] = _filled(inner, options, focused)
-        return data
+        place["options"] = filled = _filled(inner, options, focused)
+        meant = [item["value"] for item in filled if item["type"] in _CHOSEN]
+        return data | ({"resolved": resolved(member, meant)} if meant else {})
 
-    def _find(self, member: Member, name: str) -> Json:
+    def on_message(self, member: Member, name: str, message: Message) -> Json:
+        """The data of a command from a message's menu."""
+        command = self._find(member, name, kind=_ON_MESSAGE)
+        told = {str(message.id): self._world.json_of(message)}
+        return {
+            "id": command["id"],
+            "name": name,
+            "type": _ON_MESSAGE,
+            "target_id": str(message.id),
+            "resolved": {"messages": told},
+        }
+
+    def _find(self, member: Member, name: str, *, kind: int = _SLASH) -> Json:
         scopes = (member.guild.id, None)
         for command in (item for scope in scopes for item in self._interactions.commands_in(scope)):
-            if command["name"] == name and command["type"] == 1:
+            if command["name"] == name and command["type"] == kind:
                 needed = int(command["default_member_permissions"] or 0)
                 if needed & ~permissions.in_guild(member):
                     raise LookupError(f"/{name} is not for {member.user.name}")
@@ -76,6 +92,8 @@ def _option(option: Json, value: object, *, is_focused: bool) -> Json:
         if not option.get("autocomplete"):
             raise LookupError(f"{option['name']} has no autocompletion")
         return told | {"focused": True}
+    if option["type"] in _CHOSEN:
+        return told | {"value": str(getattr(value, "id", value))}
     wanted = _TYPES.get(option["type"])
     if wanted is None:
         raise LookupError(f"options of type {option['type']} are not imitated")

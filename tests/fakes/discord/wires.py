@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 class Wires:
     """All sockets, their sessions, and the faults that a test puts on them."""
 
-    def __init__(self, changes: Changes, sessions: Sessions, *, heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        sessions: Sessions,
+        *,
+        heartbeat_seconds: float,
+        identify_seconds: float,
+    ) -> None:
         self.changes = changes
         self.sessions = sessions
         self.heartbeat_seconds = heartbeat_seconds
+        self.identify_seconds = identify_seconds
+        self.identified_at: float | None = None
         self.connections: list[Connection] = []
         self.heartbeats = 0
         self.identifies = 0
         self.refused_resumes = 0
+        self.refused_identifies = 0
         self.withholds_acks = False
         self.refuses_resume = False
         self.refuses_sockets = False

@@ -132,6 +132,18 @@ class ShardedBot(discord.AutoShardedClient):
         """Without the five seconds that the real Discord wants between two."""
 
 
+async def test_two_identifies_need_their_distance(http: aiohttp.ClientSession) -> None:
+    clock = StandingClock()
+    async with Discord(clock=clock, identify_seconds=5.0) as fake:
+        told = []
+        for seconds in (0.0, 4.9, 0.2):
+            clock.advance(seconds)
+            socket = await connect(fake, http)
+            await socket.identify(fake.token)
+            told.append((await socket.receive())["op"])
+        assert (told, fake.gateway.refused_identifies) == ([0, 9, 0], 1)
+
+
 async def test_the_compressed_stream_says_the_same(
     fake: Discord, http: aiohttp.ClientSession
 ) -> None:

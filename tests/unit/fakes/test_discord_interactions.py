@@ -296,6 +296,34 @@ async def test_parts_of_commands_are_reached_by_their_names(
         await alice.command(channel, "bridge")
 
 
+async def test_a_message_has_a_menu_and_options_can_be_people(
+    fake: Discord, channel: Channel, alice: Person, bot: Answering
+) -> None:
+    async def open_thread(interaction: discord.Interaction[Bot], message: discord.Message) -> None:
+        await interaction.response.send_message(f"of {message.content!r}")
+
+    async def give(
+        interaction: discord.Interaction[Bot],
+        who: discord.Member,
+        where: app_commands.AppCommandChannel | None = None,
+    ) -> None:
+        place = None if where is None else (where.name, where.permissions.send_messages)
+        await interaction.response.send_message(f"to {who.name} in {place}")
+
+    bot.tree.add_command(app_commands.ContextMenu(name="Open a thread", callback=open_thread))
+    bot.tree.add_command(
+        app_commands.Command[Any, ..., None](name="give", description="Give", callback=give)
+    )
+    await bot.tree.sync()
+    answer = await alice.use(alice.say(channel, "hello"), "Open a thread")
+    assert answer.text == "of 'hello'"
+    owner = fake.owner_of(channel.guild)
+    given = await alice.command(channel, "give", who=owner, where=channel)
+    assert given.text == "to owner-of-acme in ('api', True)"
+    with pytest.raises(Forbidden):
+        await alice.command(channel, "give", who=1)
+
+
 async def test_three_seconds_to_answer_and_fifteen_minutes_to_go_on() -> None:
     clock = StandingClock()
     async with Discord(clock=clock, limits=GENEROUS) as fake:

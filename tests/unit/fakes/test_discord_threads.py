@@ -129,6 +129,10 @@ async def test_a_locked_thread_takes_messages_only_from_who_may_manage_it(
     with pytest.raises(discord.HTTPException) as refused:
         await place.send("hello")
     assert refused.value.code == 50083
+    fake.world.update_thread(thread, is_archived=False)
+    with pytest.raises(discord.HTTPException) as locked:
+        await place.send("hello")
+    assert locked.value.code == 160005
     fake.overwrite(channel, fake.bot, allow=Permission.MANAGE_THREADS)
     await place.send("hello")
     assert fake.seen(thread)[-1].content == "hello"
