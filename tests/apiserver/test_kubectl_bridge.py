@@ -330,6 +330,21 @@ async def test_wake_sleep_and_sessions(
     ]
 
 
+async def test_looking_at_sessions_changes_no_wish(cluster: Cluster, runner: LiveRunner) -> None:
+    await cluster.says("Draining", "Draining", "The bridge goes to sleep.", pod="uid-1")
+    await runner.turn("hello")
+    shown = await cluster.run("sessions", NAME)
+    assert (shown.code, shown.out.splitlines()[1].split()[:2]) == (0, ["main", "Ready"]), shown.err
+    await cluster.says("Failed", "RunnerSilent", "The runner does not answer.", pod="uid-1")
+    failed = await cluster.run("sessions", NAME)
+    assert (failed.code, failed.err) == (
+        1,
+        "payments does not serve: The runner does not answer.\n",
+    )
+    bridge = await cluster.admin.get(f"{cluster.path}/{NAME}")
+    assert bridge["spec"].get("replicas", 0) == 0
+
+
 async def test_without_kubectl_a_sentence_says_so(cluster: Cluster) -> None:
     cluster.environment["PATH"] = os.devnull
     ran = await cluster.run("wake", NAME)

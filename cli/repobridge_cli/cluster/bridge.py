@@ -88,6 +88,22 @@ class ClusterBridge:
             raise Refusal(Status.UNAVAILABLE, reason, status.reason)
         return status.link
 
+    async def present(self) -> RunnerLink:
+        """The runner that is there, without a wish for one; raises a Refusal where none is."""
+        there = asyncio.ensure_future(self.status.until(lambda s: bool(s.link) or s.closed))
+        gone = asyncio.ensure_future(self._object.until(lambda o: not _has_pod(o)))
+        try:
+            await asyncio.wait({there, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (there, gone):
+                task.cancel()
+            await asyncio.gather(there, gone, return_exceptions=True)
+        status = self.status.value
+        if status.link is None:
+            why = status.reason if status.closed else self._object.value.message
+            raise Refusal(Status.UNAVAILABLE, "NOT_RUNNING", f"{self.name} does not serve: {why}")
+        return status.link
+
     async def _settled(self, asked: Observed, failures: int) -> BridgeStatus:
         """Waits until it is awake or has failed; what was wrong before is no failure yet."""
         if asked.phase == "Failed":

@@ -83,7 +83,7 @@ async def _sleep(kubectl: Kubectl, name: str, *, wait: bool) -> None:
 async def _sessions(kubectl: Kubectl, name: str) -> None:
     seen = await _with_pod(kubectl, name)
     async with opened_bridge(kubectl, seen.name) as bridge:
-        link = await bridge.awake()
+        link = await bridge.present()
         print(sessions_table(await link.client.sessions(), now=time.time()))
 
 
