@@ -14,7 +14,8 @@
         assert fake.failures == []
 
 It listens on loopback only and lives in the test's event loop, which has to stay free. It refuses
-what Discord refuses; what it can't do it notes in `failures`.
+what Discord refuses; what it can't do it notes in `failures`. `python -m tests.fakes.discord` runs
+it by itself, with a page to read and write in its channels.
 """
 
 from tests.fakes.anthropic.gate import Gate

@@ -42,6 +42,24 @@ class Bot(discord.Client):
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Without the five seconds that the real Discord wants between two."""
 
+    async def know_all_guilds(self) -> None:
+        """Wait for every guild, and ask for members that a hasty READY left out."""
+        if not self.intents.guilds:
+            return
+        ids = [
+            guild.id
+            for guild in self._fake.world.guilds.values()
+            if self._fake.bot.id in guild.members
+        ]
+        await self._fake.until(lambda: not any(self._lacks(guild_id) for guild_id in ids))
+        for guild in self.guilds:
+            if self.intents.members and not guild.chunked:
+                await guild.chunk()
+
+    def _lacks(self, guild_id: int) -> bool:
+        guild = self.get_guild(guild_id)
+        return guild is None or guild.unavailable
+
     @property
     def heard(self) -> list[str]:
         """What people wrote, in the order in which it came."""
@@ -77,6 +95,9 @@ async def running(
                 connected.result()
             if not ready.done():
                 raise TimeoutError("the client was not ready in time")
+            if isinstance(client, Bot):
+                # On a busy machine READY may be over before the guilds have come.
+                await client.know_all_guilds()
             yield client
         finally:
             await client.close()

@@ -158,6 +158,9 @@ class Server:
         except ApiRefusal as refused:
             response = self._json(refused.body, status=refused.status)
             status, code = refused.status, refused.code
+        except Exception as error:
+            response = self._failed(error, name)
+            status = response.status
         finally:
             at = self._world.clock.monotonic()
             self.requests.append(Request(at, name, path, status, body, code))
@@ -209,13 +212,16 @@ class Server:
             self.failures.append(f"not imitated: {missing} ({route.name})")
             return self._json({"message": str(missing), "code": 0}, status=501)
         except Exception as error:
-            # A bug here must show up where tests look, not only as a retried 500.
-            _LOG.exception("the imitation failed")
-            self.failures.append(f"failed: {error!r} ({route.name})")
-            return self._json({"message": "500: Internal Server Error", "code": 0}, status=500)
+            return self._failed(error, route.name)
         if result is None:
             return web.Response(status=204, headers=dict(verdict.headers) | {"Via": "1.1 google"})
         return self._json(result, status=route.status, headers=verdict.headers)
+
+    def _failed(self, error: Exception, route: str) -> web.Response:
+        """A bug here must show up where tests look, not only as a retried 500."""
+        _LOG.error("the imitation failed", exc_info=error)
+        self.failures.append(f"failed: {error!r} ({route})")
+        return self._json({"message": "500: Internal Server Error", "code": 0}, status=500)
 
     async def _strike(self, fault: Fault) -> web.Response | None:
         """The answer of a fault that does not act; after a wait, None."""

@@ -189,6 +189,16 @@ async def test_what_is_not_imitated_is_a_failure_too(
     ]
 
 
+async def test_what_the_imitation_trips_over_is_a_failure_too(
+    fake: Discord, rest: RawRest, channel: Channel
+) -> None:
+    path = f"/channels/{channel.id}/messages"
+    odd = await rest("POST", path, {"content": "x", "flags": "odd"})
+    broken = await rest("POST", path, data=b"x", content_type="multipart/form-data")
+    assert (odd.status, broken.status, len(fake.failures)) == (500, 500, 2)
+    assert [item.status for item in fake.requests] == [500, 500]
+
+
 @pytest.mark.parametrize(
     ("request_line", "code"),
     [
