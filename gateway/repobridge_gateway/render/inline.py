@@ -17,15 +17,18 @@ from repobridge_gateway.lines import printable
 from repobridge_gateway.render.measure import well_formed
 
 ZERO_WIDTH = "\u200b"
-_ASIDE = re.compile(r"\\[!-/:-@\[-`{-~]|(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
-_KEPT = re.compile("\x00([0-9]+)\x00")
+ASIDE = re.compile(r"\\[!-/:-@\[-`{-~]|(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
+_PUT = re.compile("\x00([0-9]+)\x00")
 _TARGET = (
     r"\(\s*<?(?P<url>[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
 )
 _LINKED_IMAGE = re.compile(rf"\[!\[(?P<text>[^\[\]]*)\]\([^()]*\)\]{_TARGET}")
 _LINK = re.compile(rf"(?P<image>!?)\[(?P<text>[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]{_TARGET}")
 _REFERENCE = re.compile(r"(?P<image>!?)\[(?P<text>[^\[\]]+)\]\[(?P<name>[^\[\]]*)\]")
-_BARE = re.compile(r"<?https?://[^\s<>\x00]+>?")
+BARE_URL = re.compile(
+    r"<https?://[^\s<>\x00]+>|https?://[^\s<>\x00*`|]*[^\s<>\x00*`|_~.,:;!?'\")\]]"
+)
+"""An address as it stands in a text; marks at its end are not part of it."""
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|hellip|mdash|ndash|times|#[0-9]{1,7});")
 _BREAK = re.compile(r"<br\s*/?>", re.I)
 _CODE_TAG = re.compile(r"<(code|kbd|samp|tt)>([^<>`\n]+)</\1>", re.I)
@@ -56,20 +59,24 @@ _FILE_SUFFIX = re.compile(
 )
 
 
-class _Kept:
-    """What is set aside while marks are looked for."""
+class Kept:
+    """What is set aside while marks are looked for, and a number in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self.text = text.replace("\x00", "\ufffd")
+        """The text, in which nothing looks like such a number."""
         self._texts: list[str] = []
 
     def put(self, text: str) -> str:
+        """Sets a text aside; what stands for it."""
         self._texts.append(text)
         return f"\x00{len(self._texts) - 1}\x00"
 
     def restored(self, text: str) -> str:
+        """The text with all that was set aside back in it."""
         # What was set aside may hold what had been set aside before it.
-        while _KEPT.search(text):
-            text = _KEPT.sub(lambda found: self._texts[int(found[1])], text)
+        while _PUT.search(text):
+            text = _PUT.sub(lambda found: self._texts[int(found[1])], text)
         return text
 
 
@@ -98,26 +105,25 @@ def escaped(text: str) -> str:
 
 def inline(text: str, references: Mapping[str, str] | None = None) -> str:
     """Agent's Markdown within a line or a paragraph; `references` are the addresses by name."""
-    kept = _Kept()
-    text = text.replace("\x00", "\ufffd")
-    text = _ASIDE.sub(lambda found: kept.put(found[0]), text)
+    kept = Kept(text)
+    # Behind an address Discord takes the backslash for a part of it, and what follows for itself.
+    text = ASIDE.sub(lambda m: "<" if m[0] == "\\<" else kept.put(m[0]), kept.text)
     text = _without_html(text, kept)
     text = _LINKED_IMAGE.sub(lambda m: _link(m["text"] or "image", m["url"], kept), text)
     text = _LINK.sub(lambda m: _link(m["text"] or _empty(m["image"]), m["url"], kept), text)
     if references:
         text = _REFERENCE.sub(lambda m: _named(m, references, kept), text)
-    text = _BARE.sub(lambda found: kept.put(found[0]), text)
+    text = BARE_URL.sub(lambda found: kept.put(found[0]), text)
     text = _FOOTNOTE.sub(r"[\1]", text)
     text = _UNDERLINE.sub(_underlined, text)
-    text = text.replace("||", "\\|\\|").replace("```", f"`{ZERO_WIDTH}``")
+    text = text.replace("||", "\\|\\|")
     return kept.restored(inert(text))
 
 
 def plain(text: str) -> str:
     """What a reader sees of a line: no marks, no addresses, no tags."""
-    kept = _Kept()
-    text = text.replace("\x00", "\ufffd")
-    text = _ASIDE.sub(lambda m: kept.put(m[2].strip() if m[1] else m[0][1:]), text)
+    kept = Kept(text)
+    text = ASIDE.sub(lambda m: kept.put(m[2].strip() if m[1] else m[0][1:]), kept.text)
     text = _BREAK.sub(" / ", text)
     text = _LINKED_IMAGE.sub(r"\g<text>", text)
     text = _LINK.sub(r"\g<text>", text)
@@ -141,11 +147,11 @@ def _unescaped(text: str) -> str:
 
 
 def _clean(found: str, before: str) -> str:
-    allowed = printable(well_formed(_KEPT.sub("", found)))
-    return found if allowed == _KEPT.sub("", found) else before
+    allowed = printable(well_formed(_PUT.sub("", found)))
+    return found if allowed == _PUT.sub("", found) else before
 
 
-def _without_html(text: str, kept: _Kept) -> str:
+def _without_html(text: str, kept: Kept) -> str:
     if "<" in text:
         text = _BREAK.sub("\n", text)
         text = _CODE_TAG.sub(lambda m: kept.put(code(m[2])), text)
@@ -157,7 +163,7 @@ def _without_html(text: str, kept: _Kept) -> str:
     return _unescaped(text)
 
 
-def _image(attributes: str, kept: _Kept) -> str:
+def _image(attributes: str, kept: Kept) -> str:
     found = dict(re.findall(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']", attributes))
     return _link(found.get("alt") or "image", found.get("src", ""), kept)
 
@@ -166,7 +172,7 @@ def _empty(image: str) -> str:
     return "image" if image else ""
 
 
-def _named(found: re.Match[str], references: Mapping[str, str], kept: _Kept) -> str:
+def _named(found: re.Match[str], references: Mapping[str, str], kept: Kept) -> str:
     name = (found["name"] or found["text"]).casefold()
     return _link(found["text"], references[name], kept) if name in references else found[0]
 
@@ -177,7 +183,7 @@ def _underlined(found: re.Match[str]) -> str:
     return rf"\_\_{inner}\_\_" if re.fullmatch(r"\w+", inner) else f"**{inner}**"
 
 
-def _link(text: str, url: str, kept: _Kept) -> str:
+def _link(text: str, url: str, kept: Kept) -> str:
     """A link whose address is what it looks like, or is shown."""
     try:
         address = urlsplit(url)
@@ -194,7 +200,7 @@ def _link(text: str, url: str, kept: _Kept) -> str:
     return _masked(text, seen, address, host, kept)
 
 
-def _masked(text: str, seen: str, address: SplitResult, host: str, kept: _Kept) -> str:
+def _masked(text: str, seen: str, address: SplitResult, host: str, kept: Kept) -> str:
     url = address.geturl()
     claimed = _claimed_host(seen)
     is_same = claimed is not None and host.removeprefix("www.") == claimed
@@ -207,7 +213,7 @@ def _masked(text: str, seen: str, address: SplitResult, host: str, kept: _Kept) 
     return link
 
 
-def _reference(text: str, seen: str, url: str, kept: _Kept) -> str:
+def _reference(text: str, seen: str, url: str, kept: Kept) -> str:
     """What no browser opens from a chat: a file of the repository, an anchor, an address."""
     target = kept.restored(url).removeprefix("mailto:")
     if not target or target.startswith("#"):

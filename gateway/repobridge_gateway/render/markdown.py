@@ -13,6 +13,7 @@ from itertools import groupby
 
 from repobridge_gateway.lines import printable
 from repobridge_gateway.render import tables
+from repobridge_gateway.render.balance import balanced
 from repobridge_gateway.render.fences import Fence, Kind, Line, opened_by, scan
 from repobridge_gateway.render.inline import ZERO_WIDTH, inline
 from repobridge_gateway.render.measure import well_formed
@@ -29,6 +30,7 @@ _FOOTNOTE = re.compile(r" {0,3}\[\^([^\[\]\s]{1,40})\]:[ \t]*")
 _ITEM = re.compile(r"([ \t]*)(?:[-*+]|(\d{1,9})[.)])[ \t]+(?:\[([ xX])\][ \t]+)?(.*)", re.S)
 _QUOTE = re.compile(r" {0,3}(?:>[ \t]?)+(.*)")
 _ALERT = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\][ \t]*")
+_THREE_TICKS = re.compile("`(?=``)")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+.#-]{1,24}")
 
 
@@ -61,21 +63,41 @@ def _prose(
     text = "\n".join(lines)
     if "<!--" in text:
         lines = _COMMENT.sub("", text).split("\n")
+    found = {table.first: table for table in tables.find(lines)}
+    paragraph: list[str] = []
     at = 0
     was_blank = False
-    found = {table.first: table for table in tables.find(lines)}
     while at < len(lines):
         table = found.get(at)
         if table is not None and not (ends_open and table.end >= len(lines)):
-            yield tables.readable(table)
+            yield from _paragraph(paragraph)
+            yield from _table(table)
             at, was_blank = table.end, False
             continue
         line, taken = _block(lines, at, references)
-        is_blank = line is not None and not line.strip()
-        if line is not None and not (is_blank and was_blank):
-            yield _guarded(line)
-            was_blank = is_blank
         at += taken
+        if line is None:
+            continue
+        if line.strip():
+            paragraph.append(_guarded(line))
+            was_blank = False
+        elif not was_blank:
+            yield from _paragraph(paragraph)
+            yield ""
+            was_blank = True
+    yield from _paragraph(paragraph)
+
+
+def _paragraph(lines: list[str]) -> Iterator[str]:
+    """The lines so far, with a partner for every mark in them; then there are none."""
+    if lines:
+        yield balanced("\n".join(lines))
+        lines.clear()
+
+
+def _table(table: tables.Table) -> Iterator[str]:
+    told = tables.readable(table)
+    yield told if told.startswith("```") else "\n".join(map(balanced, told.split("\n")))
 
 
 def _guarded(prose: str) -> str:
@@ -158,17 +180,27 @@ def _fenced(lines: Sequence[Line]) -> Iterator[list[Line]]:
 
 
 def _code(block: Sequence[Line]) -> Iterator[str]:
+    """A block of code, at the margin: Discord would show its indentation in a list as its own."""
     fence = block[0].fence
     assert fence is not None
-    ours = Fence(fence.quotes, fence.indent, "```", _language(fence.info))
-    # The item of a list that the fence stands in stays before it.
-    yield block[0].text[: block[0].text.index(fence.marker)] + ours.marker + ours.info
-    inner = [line.text for line in block[1:] if line.kind is Kind.CODE]
-    if not any(line.strip("> \t") for line in inner):
-        inner = [f"{fence.quotes} "]
+    quote = "> " if fence.quotes else ""
+    mark = block[0].text[len(fence.quotes) : block[0].text.index(fence.marker)].strip()
+    if mark:
+        yield f"{quote}{mark}"
+    yield f"{quote}```{_language(fence.info)}"
+    inner = [_bare(line.text, fence) for line in block[1:] if line.kind is Kind.CODE]
+    if not any(map(str.strip, inner)):
+        inner = [" "]
     for line in inner:
-        yield line.replace("```", f"`{ZERO_WIDTH}``")
-    yield ours.closing
+        yield quote + _THREE_TICKS.sub(f"`{ZERO_WIDTH}", line)
+    yield f"{quote}```"
+
+
+def _bare(line: str, fence: Fence) -> str:
+    """A line of code without the quote and the indentation that its fence stands in."""
+    rest = line.removeprefix(fence.quotes)
+    indent = len(fence.indent)
+    return rest[:indent].lstrip(" \t") + rest[indent:]
 
 
 def _language(info: str) -> str:

@@ -154,7 +154,7 @@ class _Splitter:
             if not is_within:
                 return before
             guard = _INERT if rest.lstrip(" \t")[:3] in {"```", "~~~"} else ""
-            return before + here.fence.quotes + guard
+            return before + (f"{here.fence.quotes} " if here.fence.quotes else "") + guard
         if not is_within:
             return quote
         found = _CONTINUED.match(here.text)

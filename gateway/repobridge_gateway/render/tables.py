@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from repobridge_gateway.render.inline import inline, plain
+from repobridge_gateway.render.inline import escaped, inline, plain
 from repobridge_gateway.render.measure import columns
 
 WIDEST = 76
@@ -124,15 +124,15 @@ def _aligned(row: Sequence[str], widths: Sequence[int], alignments: Sequence[Ali
 
 def _record(table: Table, row: Sequence[str]) -> list[str]:
     """A row as an entry of a list: on one line where it is short, else with one for each cell."""
-    title = plain(row[0])
+    title = escaped(plain(row[0]))
     told = [
-        f"{plain(name)}: {inline(cell)}" if name.strip() else inline(cell)
+        f"{escaped(plain(name))}: {inline(cell)}" if name.strip() else inline(cell)
         for name, cell in zip(table.header[1:], row[1:], strict=True)
         if cell
     ]
     if not title and not told:
         return []
-    head = f"- **{title.replace('*', '')}**" if title else "-"
+    head = f"- **{title}**" if title else "-"
     line = " · ".join([head, *told]) if title else f"- {' · '.join(told)}"
     if columns(line) <= _SHORT_RECORD:
         return [line.replace("\n", " / ")]

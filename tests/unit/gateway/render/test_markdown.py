@@ -84,20 +84,25 @@ def test_what_an_agent_writes_reads_well_in_discord() -> None:
         ("Map<String, T>", "Map<String, T>"),
         ("before\n<!-- not\nfor you -->\nafter", "before\n\nafter"),
         ("&amp; &lt;b&gt; &copy;", "& <b> &copy;"),
-        ("__strong words__ __init__.py a__b__c", r"**strong words** \_\_init\_\_.py a__b__c"),
+        ("__strong words__ __init__.py a__b__c", r"**strong words** \_\_init\_\_.py a\_\_b\_\_c"),
         ("a || b || c", r"a \|\| b \|\| c"),
         ("> > > deep", "> deep"),
         (">>> doctest", "> doctest"),
         ("a\n\n\n\n\nb", "a\n\nb"),
         ("+ a\n\t+ b", "- a\n    - b"),
-        ("see https://e.org/a__b__c||d", "see https://e.org/a__b__c||d"),
-        ("an unclosed ``` mark", f"an unclosed `{ZERO}`` mark"),
+        (
+            "see https://e.org/a__b__c, _https://e.org_",
+            "see https://e.org/a__b__c, _https://e.org_",
+        ),
+        ("an unclosed ``` mark", r"an unclosed \`\`\` mark"),
         (r"\*not lean\* \`<@1>\`", rf"\*not lean\* \`<{ZERO}@1>\`"),
         ("```\nopen", "```\nopen\n```"),
         ("``` {.python .numbered}\nx\n```", "```python\nx\n```"),
         ("```\n```", "```\n \n```"),
         ("> ```\n> quoted\nnot", "> ```\n> quoted\n> ```\nnot"),
-        ("1. ```sh\n   ls\n   ```", "1. ```sh\n   ls\n   ```"),
+        ("1. ```sh\n   ls\n   ```", "1.\n```sh\nls\n```"),
+        ("- a\n  ```\n  b\n    c\nd\n  ```\n- e", "- a\n```\nb\n  c\nd\n```\n- e"),
+        (">   ```\n>   b\n>   ```", "> ```\n> b\n> ```"),
         ("````md\n```\nx\n```\n````", f"```md\n`{ZERO}``\nx\n`{ZERO}``\n```"),
     ],
 )
@@ -142,12 +147,13 @@ def test_mentions_are_shown_and_do_nothing(mention: str) -> None:
 
 def test_text_that_comes_to_look_like_a_fence_is_none() -> None:
     told = for_discord("~~~ words that are no language<br>and more of them")
-    assert told == f"{ZERO}~~~ words that are no language\nand more of them"
+    assert told == rf"{ZERO}\~\~\~ words that are no language" + "\nand more of them"
 
 
 def test_what_turns_text_around_or_obeys_is_shown_as_unknown() -> None:
     assert (
-        for_discord("a\u202eb\u2066c\x1b[31m\x07\u2028") == "a\ufffdb\ufffdc\ufffd[31m\ufffd\ufffd"
+        for_discord("a\u202eb\u2066c\x1b[31m\x07\u2028")
+        == "a\ufffdb\ufffdc\ufffd\\[31m\ufffd\ufffd"
     )
     assert for_discord("&#27; &#8238; &#0;") == "&#27; &#8238; &#0;"
     assert for_discord("\x000\x00 `a`") == "\ufffd0\ufffd `a`"
