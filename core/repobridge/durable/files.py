@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def take_lock(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def check(path: Path) -> None:
+    """Reads a database whole; raises sqlite3.DatabaseError where a page of it is damaged."""
+    with closing(_connect(path, mode="rw")) as connection:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged ({' '.join(verdict.split())})")
 
 
 def reader_connection(path: Path) -> sqlite3.Connection:

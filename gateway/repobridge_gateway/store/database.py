@@ -16,6 +16,7 @@ from repobridge.durable.files import (
     LockedError,
     NewerSchemaError,
     OpenFiles,
+    check,
     reader_connection,
     take_lock,
     writer_connection,
@@ -116,16 +117,9 @@ def _open(directory: Path) -> OpenFiles:
 
 
 def _writer(path: Path) -> sqlite3.Connection:
-    connection = writer_connection(path, migrations=MIGRATIONS)
-    try:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    if verdict != "ok":
-        connection.close()
-        raise sqlite3.DatabaseError(f"it is damaged ({verdict})")
-    return connection
+    if path.exists():
+        check(path)
+    return writer_connection(path, migrations=MIGRATIONS)
 
 
 def _lock(directory: Path) -> int:
