@@ -215,11 +215,19 @@ async def live_serve(
     api: FakeAnthropic,
     idle_timeout: str = "10m",
     defaults: str = "",
+    repo: str = "provider: terminal",
     arguments: tuple[str, ...] = (),
 ) -> AsyncIterator[LiveServe]:
     """`repobridge serve` on a repository; with the same directory it is the same one again."""
     environment = make_environment(directory, api)
-    write_config(directory, repository, claude=claude, idle_timeout=idle_timeout, defaults=defaults)
+    write_config(
+        directory,
+        repository,
+        claude=claude,
+        idle_timeout=idle_timeout,
+        defaults=defaults,
+        repo=repo,
+    )
     process = await start(environment, "serve", *arguments)
     serve = LiveServe(process, environment, directory)
     try:
@@ -249,11 +257,17 @@ def make_environment(directory: Path, api: FakeAnthropic | None) -> dict[str, st
 
 
 def write_config(
-    directory: Path, repository: Path, *, claude: Path, idle_timeout: str, defaults: str = ""
+    directory: Path,
+    repository: Path,
+    *,
+    claude: Path,
+    idle_timeout: str,
+    defaults: str = "",
+    repo: str = "provider: terminal",
 ) -> None:
     """A configuration of one repo."""
     text = (
-        f"repos:\n  demo: {{provider: terminal, working_dir: {repository}}}\n"
+        f"repos:\n  demo: {{{repo}, working_dir: {repository}}}\n"
         f"defaults:\n  claude_path: {claude}\n  idle_timeout: {idle_timeout}\n{defaults}"
     )
     (directory / "llm-bridge.yaml").write_text(text)

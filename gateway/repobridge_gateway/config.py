@@ -67,6 +67,8 @@ class Config:
     bridges: tuple[Bridge, ...]
     """In the file's order."""
     discord_token: pydantic.SecretStr
+    discord_api_base: str = ""
+    discord_proxy: str = ""
     claude_path: str = "claude"
     output_threshold: int = 1500
     idle_nanoseconds: int = 10 * durations.MINUTE
@@ -116,6 +118,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         ),
         rate_limits_given="rate_limit" in defaults.model_fields_set,
         discord_token=file.providers.discord.bot_token,
+        discord_api_base=file.providers.discord.api_base,
+        discord_proxy=file.providers.discord.proxy,
         environment=file.serve.environment,
         log_format=file.serve.log_format,
         socket=file.serve.socket,

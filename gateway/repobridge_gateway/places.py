@@ -113,6 +113,11 @@ def bridge_uid(places: BridgePlaces) -> str:
         ) from error
 
 
+def made_at(places: BridgePlaces) -> float:
+    """When the bridge's UID was made, in seconds since the epoch."""
+    return (places.directory / "uid").stat().st_mtime
+
+
 def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
     """Writes a private file so that a reader sees the old content or the new, never a part.
 

@@ -60,6 +60,12 @@ class Hearers(Protocol):
     def overflowed(self, channel_id: str) -> None:
         """A channel's event was not kept."""
 
+    async def hold(self, place: Place) -> None:
+        """Opens the gap of a place that may have missed something, before anything is kept."""
+
+    def edited(self, channel_id: str) -> None:
+        """A message changed: a page of history that was read before may be older."""
+
     def work(self, uid: str) -> None:
         """There is something to do for a bridge."""
 
@@ -181,6 +187,7 @@ class Reception:
         if place is None or served is None:
             return
         message = replace(message, place=place)
+        await self._hearers.hold(place)
         if not _is_for_us(message, served):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
@@ -222,10 +229,12 @@ class Reception:
         text = "That message was edited, but the agent had begun with it; `/cancel` stops it."
         channel = event.place.channel_id
         said = sentence(f"too late {event.message_id}", channel, text, reply_to=event.message_id)
+        self._hearers.edited(channel)
         effect = await self._store.inbox.edit(event, say=said)
         await self._follow_up(event.message_id, effect)
 
     async def _deleted(self, event: MessagesDeleted) -> None:
+        self._hearers.edited(event.channel_id)
         effects = await self._store.inbox.delete(event.channel_id, event.message_ids)
         for message_id, effect in effects.items():
             await self._follow_up(message_id, effect)

@@ -101,6 +101,11 @@ class Discord(_Section):
 
     bot_token: SecretStr = SecretStr("")
     """Write `${DISCORD_BOT_TOKEN}` rather than the token itself."""
+    api_base: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """Where Discord's REST API is reached, with its version, for a proxy that stands in between;
+    empty: Discord's own. RepoBridge's own key."""
+    proxy: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """An HTTP proxy for all that goes to Discord; empty: none. RepoBridge's own key."""
     application_id: str = ""
     """Accepted, and of no use here."""
     public_key: str = ""

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 from repobridge.errors import RepoBridgeError
 from repobridge.session.events import Actor
 from repobridge.telemetry import Logger
+from repobridge_gateway import access
+from repobridge_gateway.channels import FixedChannels
+from repobridge_gateway.channels import Served as Channel
 from repobridge_gateway.config import Bridge, Config
 from repobridge_gateway.console import TerminalConsole
 from repobridge_gateway.fleet.local import LocalFleet
@@ -25,6 +28,7 @@ from repobridge_gateway.terminal import run_terminal
 
 if TYPE_CHECKING:
     from repobridge.machine_address import MachineAddress
+    from repobridge_gateway.discord_gateway import DiscordGateway
 
 _log = Logger(__name__)
 _KILLED_SECONDS = 3.0
@@ -53,15 +57,18 @@ class Served:
 
 def servable(config: Config) -> tuple[Bridge, ...]:
     """The bridges that this version serves; raises NothingToServe."""
-    bridges = tuple(bridge for bridge in config.bridges if bridge.provider == "terminal")
-    if bridges:
-        return bridges
-    if config.bridges:
+    if not config.bridges:
+        raise NothingToServe(f"{config.path} names no repos; add one under repos.")
+    if _in_discord(config) and not config.discord_token.get_secret_value():
         raise NothingToServe(
-            f"{config.path} has Discord repos only, and the Discord gateway is not in this version "
-            "yet; give a repo the provider terminal."
+            f"{config.path} has repos in Discord and no token for the bot; set"
+            " providers.discord.bot_token (docs/discord-setup.md says where it comes from)."
         )
-    raise NothingToServe(f"{config.path} names no repos; add one under repos.")
+    return config.bridges
+
+
+def _in_discord(config: Config) -> tuple[Bridge, ...]:
+    return tuple(bridge for bridge in config.bridges if bridge.provider == "discord")
 
 
 async def serve(served: Served) -> None:
@@ -69,7 +76,7 @@ async def serve(served: Served) -> None:
     config, settings = served.config, served.fleet
     bridges = servable(config)
     _log.info("starting bridge", config=str(config.path), repos=len(bridges))
-    _say_what_is_not_yet(config)
+    _say_what_is_so(config)
     specs = (
         BridgeSpec(name=b.name, provider=b.provider, llm=b.llm, working_dir=b.working_dir)
         for b in bridges
@@ -116,6 +123,9 @@ async def _until_ended(
     running: asyncio.Task[None],
 ) -> None:
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(stopping.wait())]
+    if _in_discord(served.config):
+        gateway = _discord(served, fleet)
+        tasks.append(asyncio.create_task(gateway.run(), name="discord"))
     with contextlib.ExitStack() as stack:
         if served.console:
             console = stack.enter_context(served.console.opened())
@@ -131,13 +141,40 @@ async def _until_ended(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _say_what_is_not_yet(config: Config) -> None:
-    discord = sum(bridge.provider == "discord" for bridge in config.bridges)
-    if discord:
-        _log.warning("the discord gateway is not in this version yet", channels=discord)
+def _say_what_is_so(config: Config) -> None:
     if config.rate_limits_given and config.rate_limits.enabled:
         _log.warning("rate limits are read but not applied in this version")
     _log.info("no access rules: whoever may use the socket may prompt and approve")
+    if _in_discord(config):
+        _log.warning("no access rules: whoever can write in a channel may prompt and approve there")
+
+
+def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
+    # The library takes a while to import, and most terminals don't need it.
+    from repobridge_gateway import discord_gateway  # noqa: PLC0415
+    from repobridge_gateway.bot.client import BotSettings  # noqa: PLC0415
+
+    config = served.config
+    channels = FixedChannels(
+        Channel(
+            uid=fleet.bridge(bridge.name).uid,
+            bridge=fleet.bridge(bridge.name),
+            channel_id=bridge.channel_id,
+            created_at=fleet.bridge(bridge.name).made_at,
+            access=access.OPEN,
+            attachment_threshold=config.output_threshold,
+        )
+        for bridge in _in_discord(config)
+    )
+    settings = discord_gateway.DiscordSettings(
+        bot=BotSettings(
+            token=config.discord_token,
+            api_base=config.discord_api_base,
+            proxy=config.discord_proxy,
+        ),
+        store_directory=served.fleet.state_dir / "discord",
+    )
+    return discord_gateway.DiscordGateway(settings, channels)
 
 
 @asynccontextmanager

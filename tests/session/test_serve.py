@@ -340,7 +340,7 @@ async def test_the_serving_terminal_talks_to_the_first_repo(
         ("repos: {}\n", ["names no repos"]),
         (
             "repos: {a: {provider: discord, channel_id: '1', working_dir: /tmp}}\n",
-            ["the Discord gateway is not in this version yet"],
+            ["has repos in Discord and no token for the bot; set providers.discord.bot_token"],
         ),
     ],
 )

@@ -29,7 +29,7 @@ from repobridge_gateway.fleet.reader import LogReader
 from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.notices import GatewayNotice, NoticeBoard, NoticeCode
-from repobridge_gateway.places import BridgePlaces, PlaceError, bridge_uid
+from repobridge_gateway.places import BridgePlaces, PlaceError, bridge_uid, made_at
 from repobridge_gateway.session_client import CHANNEL_OPTIONS, SessionClient
 from repobridge_gateway.watched import Watched
 
@@ -89,6 +89,11 @@ class LocalBridge:
     def newest(self) -> Cursor | None:
         """The end of its log."""
         return self.reader.progress.cursor
+
+    @property
+    def made_at(self) -> float:
+        """When the bridge was first served, in seconds since the epoch."""
+        return made_at(self._places)
 
     @property
     def socket(self) -> Path:

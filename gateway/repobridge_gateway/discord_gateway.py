@@ -1,0 +1,170 @@
+"""The Discord gateway: one bot, one store, and a desk for each bridge that has a channel.
+
+Everything that must not be lost is in the store; every part here begins with what it finds there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from repobridge.telemetry import Logger
+from repobridge_gateway.access import Members
+from repobridge_gateway.bot.client import Bot, BotSettings
+from repobridge_gateway.catchup import CatchUp
+from repobridge_gateway.channels import Channels, Served
+from repobridge_gateway.chat import ChatEvent, ChatMessage, Interaction, Place, ThreadSeen
+from repobridge_gateway.desk import Desk, Desks
+from repobridge_gateway.marks import Marks
+from repobridge_gateway.pacer import Pacer
+from repobridge_gateway.reception import Reception
+from repobridge_gateway.sender import Sender
+from repobridge_gateway.store.port import Store
+from repobridge_gateway.store.sqlite import SqliteStore
+
+_TRIM_SECONDS = 3600.0
+_log = Logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscordSettings:
+    """What the gateway needs to know of its surroundings."""
+
+    bot: BotSettings
+    store_directory: Path
+    """On a disk that lasts; one gateway uses it at a time."""
+
+
+class DiscordGateway:
+    """Serves the channels of bridges, until it is cancelled."""
+
+    def __init__(
+        self,
+        settings: DiscordSettings,
+        channels: Channels,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._channels = channels
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Serves; raises BotError for what a person has to mend, and what the store refuses."""
+        store = await SqliteStore.open(self._settings.store_directory, clock=self._clock)
+        try:
+            await _Serving(self._settings, self._channels, store, clock=self._clock).run()
+        finally:
+            await store.close()
+
+
+class _Serving:
+    """The parts, each of which tells others what there is to look at."""
+
+    def __init__(
+        self,
+        settings: DiscordSettings,
+        channels: Channels,
+        store: Store,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._pacer = Pacer()
+        self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer)
+        rest = self._bot.rest
+        members = Members(rest, clock=clock)
+        self._sender = Sender(store, rest)
+        self._catch_up = CatchUp(
+            store, rest, channels, work=self.work, said=self._sender.look, clock=clock
+        )
+        self._marks = Marks(store.inbox, rest)
+        self._desks = Desks(
+            channels,
+            lambda uid: Desk(
+                uid,
+                channels,
+                store=store,
+                rest=rest,
+                members=members,
+                told=self._sender.look,
+                clock=clock,
+            ),
+        )
+        self._reception = Reception(
+            store=store, channels=channels, places=rest, members=members, hearers=self
+        )
+
+    async def run(self) -> None:
+        """Everything at once; the first failure ends all."""
+        parts = {
+            "bot": self._bot.run(),
+            "pacer": self._pacer.run(),
+            "reception": self._reception.run(),
+            "sender": self._sender.run(),
+            "catch-up": self._catch_up.run(),
+            "marks": self._marks.run(),
+            "desks": self._desks.run(),
+            "trimming": self._trim(),
+        }
+        tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hear(self, event: ChatEvent) -> None:
+        self._reception.hear(event)
+
+    async def _trim(self) -> None:
+        while True:
+            rows = await self._store.trim()
+            _log.debug("store trimmed", rows=rows)
+            await asyncio.sleep(_TRIM_SECONDS)
+
+    # ------------------------------------------------- what the reception tells
+
+    def connected(self, *, resumed: bool) -> None:
+        """Discord speaks to us again."""
+        self._catch_up.connected(resumed=resumed)
+
+    def overflowed(self, channel_id: str) -> None:
+        """A channel's event was not kept."""
+        self._catch_up.overflowed(channel_id)
+
+    async def hold(self, place: Place) -> None:
+        """Opens the gap of a place that may have missed something, before anything is kept."""
+        await self._catch_up.hold(place)
+
+    def edited(self, channel_id: str) -> None:
+        """A message changed: a page of history that was read before may be older."""
+        self._catch_up.edited(channel_id)
+
+    def work(self, uid: str) -> None:
+        """There is something to do for a bridge."""
+        self._marks.look()
+        self._desks.work(uid)
+
+    def sent(self) -> None:
+        """A piece has arrived, or is to be sent."""
+        self._sender.look()
+        self._desks.delivered()
+
+    def interaction(self, interaction: Interaction) -> None:
+        """Somebody clicked or commanded."""
+
+    def text_command(self, message: ChatMessage, served: Served) -> None:
+        """Somebody wrote a command of ours as text."""
+
+    def channel_gone(self, channel_id: str) -> None:
+        """A channel is not there any more."""
+
+    def thread_seen(self, thread: ThreadSeen) -> None:
+        """A thread was made, archived or revived."""

@@ -1,0 +1,134 @@
+"""One machine in Discord: `repobridge serve`, the real CLI, and the imitation of Discord."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.fakes.discord import GENEROUS, Channel, Discord, Person, SeenMessage
+from tests.live_serve import LiveServe, live_serve
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Team:
+    """A guild with a channel for the repository, and who writes there."""
+
+    discord: Discord
+    channel: Channel
+    ann: Person
+    directory: Path
+    repository: Path
+    claude: Path
+    api: FakeAnthropic
+
+    def serving(self, *, idle_timeout: str = "10m") -> AbstractAsyncContextManager[LiveServe]:
+        return live_serve(
+            self.directory,
+            self.repository,
+            claude=self.claude,
+            api=self.api,
+            idle_timeout=idle_timeout,
+            repo=f'provider: discord, channel_id: "{self.channel.id}"',
+            arguments=("--log-format", "json"),
+            defaults=(
+                "providers:\n  discord:\n"
+                f"    bot_token: {self.discord.token}\n    api_base: {self.discord.api_base}\n"
+            ),
+        )
+
+    def answers(self, channel: Channel | None = None) -> list[SeenMessage]:
+        """What stands there as a reply."""
+        shown = self.discord.seen(channel or self.channel)
+        return [each for each in shown if each.author == "repobridge" and each.reply_to]
+
+    async def answer_to(self, message_id: int, channel: Channel | None = None) -> SeenMessage:
+        """The reply to a message."""
+
+        def find() -> SeenMessage | None:
+            return next((a for a in self.answers(channel) if a.reply_to == message_id), None)
+
+        found = await self.discord.until(find)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def team(
+    tmp_path: Path, repository: Path, claude_path: Path, anthropic_api: FakeAnthropic
+) -> AsyncIterator[Team]:
+    async with Discord(limits=GENEROUS) as discord:
+        guild = discord.add_guild("acme")
+        channel = discord.add_channel(guild, "payments")
+        ann = discord.add_person(guild, "ann")
+        yield Team(discord, channel, ann, tmp_path, repository, claude_path, anthropic_api)
+        assert discord.failures == []
+
+
+async def test_a_message_is_seen_answered_as_a_reply_and_remembered_across_a_sleep(
+    team: Team,
+) -> None:
+    team.api.script(lambda _: Text(["An answer\n", "of two lines.\n"]))
+    async with team.serving(idle_timeout="1s") as serve:
+        await team.discord.until(lambda: team.discord.gateway.connected)
+        first = team.ann.say(team.channel, "What does this do?")
+        answer = await team.answer_to(first.id)
+        assert answer.content == "An answer\nof two lines."
+        assert answer.pings == ("ann",)
+        await team.discord.until(lambda: "👀" in team.discord.seen(team.channel)[0].reactions)
+        await serve.logged("stopping idle llm")
+
+        second = team.ann.say(team.channel, "And then?")
+        await team.answer_to(second.id)
+        asked = team.api.requests[-1]
+        assert any("What does this do?" in prompt for prompt in asked.prompts)
+        # Beside question and answer, one message showed each turn, and has shrunk by now.
+        await team.discord.until(
+            lambda: [m.content.startswith("-# ✓ Done") for m in _others(team)] == [True, True]
+        )
+
+
+def _others(team: Team) -> list[SeenMessage]:
+    shown = team.discord.seen(team.channel)
+    return [each for each in shown if each.author == "repobridge" and not _is_answer(each)]
+
+
+def _is_answer(message: SeenMessage) -> bool:
+    return not message.content.startswith("-#") and not message.content.startswith("⏳")
+
+
+async def test_a_thread_is_a_session_of_its_own(team: Team) -> None:
+    team.api.script(lambda _: Text("Yes.\n"))
+    async with team.serving():
+        await team.discord.until(lambda: team.discord.gateway.connected)
+        asked = team.ann.say(team.channel, "In the channel")
+        await team.answer_to(asked.id)
+        thread = team.ann.open_thread(asked, "a matter of its own")
+        within = team.ann.say(thread, "In the thread")
+        assert (await team.answer_to(within.id, thread)).content == "Yes."
+        (of_thread,) = [r for r in team.api.requests if "In the thread" in r.last_user_text]
+        assert not any("In the channel" in prompt for prompt in of_thread.prompts)
+
+
+async def test_a_serve_that_is_killed_in_mid_turn_answers_once_all_the_same(team: Team) -> None:
+    gate = Gate()
+    team.api.when("the long one", Text(["It takes\n", gate, "its time.\n"]))
+    async with team.serving() as serve:
+        await team.discord.until(lambda: team.discord.gateway.connected)
+        asked = team.ann.say(team.channel, "the long one")
+        await gate.reached()
+        await serve.stop(signal.SIGKILL)
+    meanwhile = team.ann.say(team.channel, "while nobody listens")
+    await gate.open()
+    async with team.serving():
+        answer = await team.answer_to(asked.id)
+        assert "its time." in answer.content
+        await team.answer_to(meanwhile.id)
+        assert len(team.answers()) == 2
