@@ -12,6 +12,8 @@ from repobridge_gateway.render.inline import ASIDE, BARE_URL, Kept, inert
 
 _TARGET = re.compile(r"(?<=\])\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)")
 _BRACKETS = re.compile(r"\[[^\[\]]{0,500}\]")
+_DEEPEST = 4
+"""Brackets in brackets beyond that are shown as marks without a partner."""
 _PAIRS = (
     re.compile(r"(?P<mark>\*\*\*)(?!\*)(?P<inner>.{1,2000}?)(?<!\*)\*\*\*(?!\*)", re.S),
     re.compile(r"(?P<mark>(?<!\*)\*\*)(?!\*)(?P<inner>.{1,2000}?)(?<!\*)\*\*(?!\*)", re.S),
@@ -33,8 +35,8 @@ def balanced(paragraph: str) -> str:
     text = BARE_URL.sub(lambda found: kept.put(found[0]), text)
     for pair in _PAIRS:
         text = pair.sub(lambda m: kept.put(m["mark"]) + m["inner"] + kept.put(m["mark"]), text)
-    while (without := _BRACKETS.sub(lambda m: _put_brackets(m[0], kept), text)) != text:
-        text = without
+    for _ in range(_DEEPEST):
+        text = _BRACKETS.sub(lambda m: _put_brackets(m[0], kept), text)
     text = _LONELY.sub(lambda found: "".join(f"\\{each}" for each in found[0]), text)
     # What was code by its ticks may be text without them.
     text = inert(text).replace("||", "\\|\\|")

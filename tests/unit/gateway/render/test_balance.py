@@ -53,3 +53,9 @@ def test_what_is_code_no_longer_mentions_nobody() -> None:
 def test_a_lone_mark_reaches_no_block_of_code() -> None:
     told = for_discord("Use ` or ** here\n\n```\na ** b ` c <@1>\n```\n**whole**")
     assert told == "Use \\` or \\*\\* here\n\n```\na ** b ` c <@1>\n```\n**whole**"
+
+
+@pytest.mark.parametrize("many", ["[", "]", "*", "**a", "~~", "_", "_a ", "`a", "<", "< ", "[a"])
+def test_much_of_one_mark_takes_no_time(many: str) -> None:
+    nested = many * 10_000 + "](**~~_`>" * 10_000
+    assert len(balanced(nested)) >= len(nested)
