@@ -23,6 +23,8 @@ class Kind(StrEnum):
     APPROVAL = "approval"
     PLAN = "plan"
     QUESTION = "question"
+    MISSED = "missed"
+    """Its key is made of a gap's number."""
 
 
 class Verb(StrEnum):
@@ -46,6 +48,7 @@ class Verb(StrEnum):
     SKIP = "skip"
     TEXT = "text"
     """The field of a form."""
+    RUN = "run"
 
 
 _VERBS = {
@@ -53,6 +56,7 @@ _VERBS = {
     Kind.APPROVAL: frozenset({Verb.ONCE, Verb.SESSION, Verb.ALWAYS, Verb.DENY, Verb.TEXT}),
     Kind.PLAN: frozenset({Verb.APPROVE, Verb.REVISE, Verb.TEXT}),
     Kind.QUESTION: frozenset({Verb.CHOOSE, Verb.WRITE, Verb.SKIP, Verb.TEXT}),
+    Kind.MISSED: frozenset({Verb.RUN, Verb.DISCARD}),
 }
 _NUMBERS = {Verb.CHOOSE: (1, 2), Verb.WRITE: (1, 1), Verb.SKIP: (0, 0), Verb.TEXT: (0, 1)}
 
