@@ -213,9 +213,12 @@ class CatchUp:
         by_uid = {each.uid: each for each in self._channels.served.value.values()}
         for channel_id, gap in self._gaps.items():
             served = by_uid.get(gap.bridge)
-            # One of the last run is opened anew, as soon as its channel is come upon.
-            if served and (channel_id in self._covered or self._threads.is_listed(served)):
+            if served and (channel_id in self._covered or self._is_left(channel_id, served)):
                 yield f"fill {channel_id}", partial(self._fill, channel_id, served)
+
+    def _is_left(self, channel_id: str, served: Served) -> bool:
+        """Whether a gap of the last run is a thread's that nobody comes upon in this one."""
+        return channel_id != served.channel_id and self._threads.is_listed(served)
 
     async def _do(self, name: str, job: Callable[[], Awaitable[None]]) -> None:
         try:

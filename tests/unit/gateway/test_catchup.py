@@ -26,6 +26,7 @@ from tests.fakes.discord import (
     Discord,
     Gate,
     Guild,
+    Held,
     Permission,
     Person,
     Reset,
@@ -163,6 +164,28 @@ async def test_live_messages_wait_until_history_has_filled_their_gap(
         await ears.caught_up(filled=1)
     assert await _queue(store, served) == ["missed", "live"]
     assert await store.gaps.cursor(served.channel_id) == str(live.id)
+
+
+async def test_a_live_message_in_a_thread_that_nobody_listed_yet_moves_no_cursor(
+    discord: Discord, channel: Channel, served: Served, ann: Person, store: SqliteStore
+) -> None:
+    thread = ann.open_thread(channel, "one")
+    gate = Gate()
+    discord.faults.on("GET /guilds/{guild_id}/threads/active", Held(gate))
+    async with listening(discord, [served], store) as ears:
+        ann.say(thread, "told")
+        await ears.next_taken_in(ChatMessage)
+        await gate.open()
+        await ears.catch_up.done()
+    gate = Gate()
+    ann.say(thread, "missed")
+    discord.faults.on("GET /guilds/{guild_id}/threads/active", Held(gate))
+    async with listening(discord, [served], store) as ears:
+        ann.say(thread, "live")
+        await ears.next_taken_in(ChatMessage)
+        await gate.open()
+        await ears.catch_up.done()
+    assert await _queue(store, served, str(thread.id)) == ["told", "missed", "live"]
 
 
 async def test_edits_and_deletions_count_while_history_is_being_read(
