@@ -9,15 +9,11 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from dataclasses import dataclass
 
-from repobridge.errors import RepoBridgeError
+from repobridge_gateway.fleet.observed import ClusterError
 
 _PREFIX = re.compile(r"^(?:error:|Error from server(?: \(\w+\))?:) ")
 _LINE_BYTES = 16 << 20
 """A RepoBridge is at most 1.5 MiB, and the default of asyncio is 64 KiB."""
-
-
-class ClusterError(RepoBridgeError):
-    """The cluster, or the way to it, refuses; the message is for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,59 +1,16 @@
-"""A RepoBridge as the cluster has it, and every change of it."""
+"""A RepoBridge as kubectl has it, and every change of it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 from repobridge_cli.cluster.kubectl import Kubectl, end
+from repobridge_gateway.fleet.observed import Observed, read
 
 RESOURCE = "repobridges.repobridge.dev"
 _AGAIN_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What matters of it to somebody who talks with it."""
-
-    name: str
-    repository: str = ""
-    agent: str = "claude"
-    wish: int = 0
-    is_suspended: bool = False
-    is_deleted: bool = False
-    refusal: str = ""
-    """Why the operator does not serve it; empty where it does."""
-    phase: str = ""
-    reason: str = ""
-    message: str = ""
-    """Of the condition Ready."""
-    pod_name: str = ""
-    pod_uid: str = ""
-
-
-def read(obj: Mapping[str, Any]) -> Observed:
-    """Reads an object; what is missing is as a fresh one has it."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
-    accepted, ready = conditions.get("Accepted") or {}, conditions.get("Ready") or {}
-    endpoint = status.get("endpoint") or {}
-    return Observed(
-        name=obj["metadata"]["name"],
-        repository=(spec.get("repository") or {}).get("url", ""),
-        agent=(spec.get("agent") or {}).get("type", "claude"),
-        wish=int(spec.get("replicas") or 0),
-        is_suspended=bool(spec.get("suspend")),
-        is_deleted="deletionTimestamp" in obj["metadata"],
-        refusal=accepted.get("message", "") if accepted.get("status") == "False" else "",
-        phase=status.get("phase", ""),
-        reason=ready.get("reason", ""),
-        message=ready.get("message", ""),
-        pod_name=endpoint.get("podName", ""),
-        pod_uid=endpoint.get("podUID", ""),
-    )
 
 
 async def get(kubectl: Kubectl, name: str) -> Observed:
