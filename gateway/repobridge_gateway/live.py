@@ -53,9 +53,13 @@ class LiveMessage:
         render: Callable[[float], Piece],
         store: OutboxStore,
         editor: Editor,
+        is_taken_up: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`render` gives the message as it is to look at a time, in seconds since the epoch."""
+        """`render` gives the message as it is to look at a time, in seconds since the epoch.
+
+        `is_taken_up` says that an earlier gateway began it.
+        """
         self.live = live
         self.render = render
         self._store = store
@@ -65,6 +69,7 @@ class LiveMessage:
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._is_lost = False
+        self._is_taken_up = is_taken_up
         self._pace = PACE_SECONDS
 
     def changed(self) -> None:
@@ -106,11 +111,10 @@ class LiveMessage:
     async def _appear(self) -> None:
         if self.live.message_id:
             return
-        age = steady.now().since(self.live.begun) if self.live.begun else None
-        if age is None or not 0 <= age < _NONCE_SECONDS:
-            # Whether it was sent before is not known any more: another one does no harm.
-            self.live = replace(self.live, nonce=_new_nonce(self.live, self._clock()),
-                                made_at=self._clock(), begun=steady.now())  # fmt: skip
+        is_new = not self._may_have_been_sent()
+        if is_new:
+            nonce = _new_nonce(self.live, self._clock())
+            self.live = replace(self.live, nonce=nonce, made_at=self._clock(), begun=steady.now())
         await self._store.put_live(self.live)
         piece = self.render(self._clock())
         try:
@@ -120,9 +124,17 @@ class LiveMessage:
         except (ChatError, Overloaded) as error:
             self._failed(error)
             return
-        self._shown = piece
+        # Where it had been sent before, it stands there as it was then.
+        self._shown = piece if is_new else None
+        if not is_new:
+            self._changed.set()
         self.live = replace(self.live, message_id=sent)
         await self._store.live_sent(self.live.bridge, self.live.turn, message_id=sent)
+
+    def _may_have_been_sent(self) -> bool:
+        """Whether an earlier gateway may have sent it, and Discord still knows its nonce."""
+        age = steady.now().since(self.live.begun) if self._is_taken_up and self.live.begun else None
+        return age is not None and 0 <= age < _NONCE_SECONDS
 
     async def _show(self) -> None:
         if not self.live.message_id:

@@ -110,11 +110,17 @@ class LiveBoard:
             shown.render = render
             shown.changed()
             return
-        live = self._left.pop(turn, None) or new_live(
+        left = self._left.pop(turn, None)
+        live = left or new_live(
             bridge=self._uid, turn=turn, channel_id=channel_id, now=self._clock()
         )
         made = self._shown[turn] = LiveMessage(
-            live, render=render, store=self._store, editor=self._editor, clock=self._clock
+            live,
+            render=render,
+            store=self._store,
+            editor=self._editor,
+            is_taken_up=left is not None,
+            clock=self._clock,
         )
         task = asyncio.create_task(self._follow(made), name=f"live message of {turn}")
         self._tasks.add(task)

@@ -1,0 +1,83 @@
+"""Who may do what: by role id and person id; several that fit add up, and unknown ones do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from repobridge_gateway.access import OPEN, Access, Members, Permission, Rule, refusal_sentence
+from repobridge_gateway.chat import ChatError, Fault, Person
+
+PROMPT, APPROVE, MANAGE = Permission.PROMPT, Permission.APPROVE, Permission.MANAGE
+ACCESS = Access(
+    rules=(
+        Rule(role_id="1", permissions=frozenset({PROMPT})),
+        Rule(role_id="2", permissions=frozenset({APPROVE})),
+        Rule(user_id="900", permissions=frozenset({PROMPT, MANAGE})),
+    )
+)
+
+
+def person(*roles: str, user_id: str = "7", knows: bool = True, as_of: float = 0.0) -> Person:
+    role_ids = frozenset(roles) if knows else None
+    return Person(user_id=user_id, display_name="ann", role_ids=role_ids, as_of=as_of)
+
+
+@pytest.mark.parametrize(
+    ("who", "may"),
+    [
+        (person(), set()),
+        (person("3"), set()),
+        (person("1"), {PROMPT}),
+        (person("1", "2"), {PROMPT, APPROVE}),
+        (person(user_id="900"), {PROMPT, MANAGE}),
+        (person("2", user_id="900"), {PROMPT, APPROVE, MANAGE}),
+        (person(knows=False), set()),
+        (person("900"), set()),  # a role of that id is no person of that id
+        (person(user_id="1"), set()),
+    ],
+)
+def test_who_may_do_what(who: Person, may: set[Permission]) -> None:
+    assert {each for each in Permission if ACCESS.may(who, each)} == may
+
+
+def test_without_rules_nobody_may_and_reads_why_and_an_open_channel_is_everybodys() -> None:
+    nobody = Access()
+    assert not any(nobody.may(person("1"), each) for each in Permission)
+    assert "this bridge has no access rules" in refusal_sentence(nobody, PROMPT)
+    assert all(OPEN.may(person(knows=False), each) for each in Permission)
+
+
+def test_who_may_is_named_by_role() -> None:
+    assert refusal_sentence(ACCESS, APPROVE) == "You may not decide that; <@&2> may."
+    assert refusal_sentence(ACCESS, MANAGE) == "You may not do that here."
+
+
+class Guild:
+    """Where roles are learned from."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def member(self, guild_id: str, user_id: str, *, now: float) -> Person:
+        self.asked += 1
+        if user_id == "gone":
+            raise ChatError(Fault.GONE, "Unknown Member", code=10007)
+        return person("1", user_id=user_id, as_of=now)
+
+
+async def test_roles_are_asked_for_when_they_are_unknown_or_old_and_at_most_once_a_minute() -> None:
+    now, guild = 1000.0, Guild()
+    members = Members(guild, clock=lambda: now)
+    told = person("5", as_of=990.0)
+    assert await members.fresh("g", told) is told
+    assert (await members.fresh("g", person(knows=False))).role_ids == frozenset({"1"})
+    assert (await members.fresh("g", person("5", as_of=900.0))).role_ids == frozenset({"1"})
+    assert guild.asked == 1
+    now = 1061.0
+    await members.fresh("g", person(knows=False))
+    assert guild.asked == 2
+    now = 1000.0  # the clock was set back: what it says of then is worth nothing
+    await members.fresh("g", person(knows=False))
+    assert guild.asked == 3
+    with pytest.raises(ChatError):
+        await members.fresh("g", person(user_id="gone", knows=False))

@@ -1,0 +1,152 @@
+"""The message that shows a turn: it appears once, follows, is taken up after a restart, shrinks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.render.pieces import Piece
+from repobridge_gateway.store.sqlite import SqliteStore
+from tests.fakes.discord import GENEROUS, ActThenHold, Channel, Discord, Gate, Permission, Status
+from tests.unit.gateway.bots import Heard, heard
+
+_CREATE = "POST /channels/{channel_id}/messages"
+_EDIT = "PATCH /channels/{channel_id}/messages/{message_id}"
+
+
+@dataclass
+class Stage:
+    """Everything that a live message stands on."""
+
+    discord: Discord
+    channel: Channel
+    bot: Heard
+    store: SqliteStore
+    boards: list[LiveBoard] = field(default_factory=list)
+
+    async def board(self) -> LiveBoard:
+        """The board of a gateway that has just started."""
+        made = LiveBoard("b", store=self.store.outbox, editor=self.bot.rest)
+        await made.take_up()
+        self.boards.append(made)
+        return made
+
+    @property
+    def texts(self) -> list[str]:
+        return [each.content for each in self.discord.seen(self.channel)]
+
+    async def until(self, *texts: str) -> None:
+        await self.discord.until(lambda: self.texts == list(texts))
+
+    async def until_no_rows(self) -> None:
+        async with asyncio.timeout(60):
+            while await self.store.outbox.lives():
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with Discord(limits=GENEROUS) as discord:
+        channel = discord.add_channel(discord.add_guild("acme"), "payments")
+        store = await SqliteStore.open(tmp_path / "store")
+        async with heard(discord) as bot:
+            made = Stage(discord, channel, bot, store)
+            yield made
+            for board in made.boards:
+                await board.close()
+        await store.close()
+        assert discord.failures == []
+
+
+def saying(text: str) -> Piece:
+    return Piece(text)
+
+
+async def test_a_wakes_message_becomes_the_turns_and_shrinks_at_its_end(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    board.wake("11", channel, lambda _: saying("waking"))
+    await stage.until("waking")
+    await board.turn("t1", "11", channel, lambda _: saying("working"))
+    await stage.until("working")
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    await stage.until_no_rows()
+
+
+async def test_a_wake_that_comes_to_nothing_says_so_and_is_over(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    board.wake("11", channel, lambda _: saying("waking"))
+    await stage.until("waking")
+    board.wake_ended("11", lambda _: saying("it can't start"))
+    await stage.until("it can't start")
+    await stage.until_no_rows()
+
+
+async def test_a_gateway_that_starts_goes_on_with_the_same_message(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    await board.close()
+    again = await stage.board()
+    assert again.has_left
+    await again.turn("t1", "", channel, lambda _: saying("still working"))
+    await stage.until("still working")
+    again.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    await stage.until_no_rows()
+
+
+async def test_a_gateway_that_died_while_it_sent_makes_no_second_message(stage: Stage) -> None:
+    board, channel, gate = await stage.board(), str(stage.channel.id), Gate()
+    stage.discord.faults.on(_CREATE, ActThenHold(gate))
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await gate.reached()
+    await board.close()
+    await gate.open()
+    again = await stage.board()
+    await again.turn("t1", "", channel, lambda _: saying("still working"))
+    await stage.until("still working")
+
+
+async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    await board.close()
+    again = await stage.board()
+    again.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    await stage.until_no_rows()
+
+
+async def test_the_last_edit_is_tried_until_it_is_made(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    stage.discord.faults.on(_EDIT, Status(503), times=2)
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+
+
+async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    guild = stage.channel.guild
+    stage.discord.owner_of(guild).delete(stage.discord.seen(stage.channel)[0])
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.until_no_rows()
+    assert stage.texts == []
+
+    stage.discord.overwrite(
+        stage.channel, stage.discord.everyone(guild), deny=Permission.SEND_MESSAGES
+    )
+    await board.turn("t2", "", channel, lambda _: saying("working"))
+    board.turn_ended("t2", lambda _: saying("done"))
+    await stage.until_no_rows()
+    assert stage.texts == []
