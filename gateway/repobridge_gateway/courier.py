@@ -7,25 +7,34 @@ the log. Whatever fails before that is read again; pieces have names, so that th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 
 from repobridge.errors import Refusal
 from repobridge.session import events as ev
 from repobridge.telemetry import Logger
+from repobridge_gateway.blobtext import blob_text
 from repobridge_gateway.channels import Served
-from repobridge_gateway.clicks import Asked, make_ulid
+from repobridge_gateway.clicks import Asked
 from repobridge_gateway.fleet.progress import corrected_cursor
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.render.answer import render_answer
-from repobridge_gateway.render.decisions import render_approval
 from repobridge_gateway.render.live import render_live
 from repobridge_gateway.render.pieces import FILE_BYTES, File, Piece
-from repobridge_gateway.render.questions import render_question
 from repobridge_gateway.render.turn_view import TurnView
+from repobridge_gateway.requested import (
+    LOST,
+    TURN,
+    Request,
+    RequestEars,
+    make_key,
+    make_request,
+    make_turn,
+    row_of_turn,
+    turn_of,
+)
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.port import Delivery, Store
@@ -36,7 +45,6 @@ LOOK_BACK = 5_000
 _QUIET_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5
 _MOST_VIEWS = 200
-_LARGEST_TEXT = 4 << 20
 _UNREADABLE = "(The answer can't be read any more.)"
 _log = Logger(__name__)
 
@@ -54,9 +62,10 @@ class Courier:
         waker: ShownWaker,
         told: Callable[[], None],
         moved: Callable[[], None],
+        ears: RequestEars | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`told` hears of pieces to send, `moved` that the runner may take more messages."""
+        """`told` hears of pieces, `moved` that more may be handed over, `ears` of requests."""
         self._uid = uid
         self._served = served
         self._store = store
@@ -64,6 +73,7 @@ class Courier:
         self._waker = waker
         self._told = told
         self._moved = moved
+        self._ears = ears
         self._clock = clock
         self._views: dict[str, TurnView] = {}
         self._last: ev.Cursor | None = None
@@ -148,7 +158,7 @@ class Courier:
         delivery: Delivery | None = None
         match event.body:
             case ev.TurnOpened() as opened:
-                await self._opened(served, view, opened, channel)
+                delivery = await self._opened(served, view, opened, event, channel)
             case ev.TurnEnded() as ended if view is not None:
                 delivery = await self._ended(
                     client,
@@ -173,12 +183,21 @@ class Courier:
                 self._told()
             self._delivered = delivery.cursor
             self._ack_wanted.set()
+        self._tell(event)
         if isinstance(event.body, ev.TurnEnded) and view is not None:
             self._views.pop(view.turn_id, None)
             self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
             self._moved()
         elif view is not None:
             self._board.changed(view.turn_id)
+
+    def _tell(self, event: ev.Event) -> None:
+        """Lets others hear of requests, also of those that are only read again."""
+        body = event.body
+        if self._ears is not None and isinstance(body, ev.RequestResolved):
+            self._ears.resolved(self._uid, body, at=event.at)
+        elif self._ears is not None and isinstance(body, ev.ApprovalRequested | ev.QuestionAsked):
+            self._ears.asked(self._uid, body)
 
     def _view(self, event: ev.Event) -> TurnView | None:
         """The turn that an event belongs to, with the event in it."""
@@ -195,18 +214,28 @@ class Courier:
         return view
 
     async def _opened(
-        self, served: Served, view: TurnView | None, opened: ev.TurnOpened, channel: str
-    ) -> None:
-        self._waker.begun(opened.message_id)
-        if view is None or not served.streaming:
-            return
-        reply = opened.message_id if opened.message_id.isdigit() else ""
-        await self._board.turn(
-            view.turn_id,
-            opened.message_id,
-            channel,
-            lambda now: render_live(view, now, reply_to=reply),
+        self,
+        served: Served,
+        view: TurnView | None,
+        opened: ev.TurnOpened,
+        event: ev.Event,
+        channel: str,
+    ) -> Delivery:
+        message_id = opened.message_id
+        # A turn that goes on after a restart is opened twice, and keeps its button.
+        asked = await self._row_of(event.turn_id) or make_turn(
+            self._uid, event, channel_id=channel, kind=TURN, message_id=message_id
         )
+        self._waker.begun(message_id)
+        if view is not None and served.streaming:
+            # No reply: of a turn only the answer is to notify who asked.
+            await self._board.turn(
+                view.turn_id,
+                message_id,
+                channel,
+                lambda now: render_live(view, now, key=asked.ulid),
+            )
+        return self._make(event, asked=(asked,))
 
     # ------------------------------------------------------------ delivering
 
@@ -222,60 +251,51 @@ class Courier:
     ) -> Delivery:
         final = ended.final_markdown
         if ended.final_blob_id:
-            final = await _text(client, ended.final_blob_id) or view.text or _UNREADABLE
+            final = await blob_text(client, ended.final_blob_id) or view.text or _UNREADABLE
         files = [
             File(each.name, each.media_type, await client.download(each.blob_id))
             for each in view.files
             if each.size <= FILE_BYTES
         ]
         asked_by = view.opened.message_id if view.opened is not None else ""
+        row = await self._row_of(view.turn_id)
         pieces = render_answer(
             view,
             ended,
             threshold=threshold,
             reply_to=asked_by if asked_by.isdigit() else "",
             final_text=final,
-            key=self._key(view.turn_id, event),
+            key=make_key(self._uid, f"{LOST} {view.turn_id}", at=event.at),
             files=files,
             left_out=[each for each in view.files if each.size > FILE_BYTES],
         )
+        said = outgoing(view.turn_id, channel, pieces)
+        lost = make_turn(
+            self._uid,
+            event,
+            channel_id=channel,
+            kind=LOST,
+            message_id=turn_of(row)[1] if row is not None else asked_by,
+            nonce=said[-1].nonce,
+        )
+        is_lost = ended.outcome is ev.TurnOutcome.LOST
         return self._make(
             event,
-            pieces=outgoing(view.turn_id, channel, pieces),
+            pieces=said,
             turns_over=(view.turn_id,),
-            ended=(asked_by,) if asked_by else (),
+            ended=(asked_by,),
+            asked=(lost,) if is_lost else (),
+            resolved=(row.request_id,) if row is not None else (),
         )
 
+    async def _row_of(self, turn_id: str) -> Asked | None:
+        return row_of_turn(await self._store.clicks.open_requests(self._uid), turn_id)
+
     async def _asked(
-        self,
-        client: SessionClient,
-        request: ev.ApprovalRequested | ev.QuestionAsked,
-        event: ev.Event,
-        channel: str,
+        self, client: SessionClient, request: Request, event: ev.Event, channel: str
     ) -> Delivery:
-        key = self._key(request.request_id, event)
-        if isinstance(request, ev.ApprovalRequested):
-            whole = await _text(client, request.input_blob_id) if request.input_blob_id else ""
-            kind = "plan" if request.kind is ev.RequestKind.PLAN else "approval"
-            if request.input_blob_id and not whole:
-                piece = Piece("The agent asks for something that can't be shown here any more; "
-                              "answer it in the attached terminal.")  # fmt: skip
-            else:
-                piece = render_approval(request, key=key, whole_input=whole)
-        else:
-            kind, piece = "question", render_question(request, key=key)
-        (said,) = outgoing(f"request {request.request_id}", channel, [piece])
-        asked = Asked(
-            ulid=key,
-            request_id=request.request_id,
-            bridge=self._uid,
-            conversation=event.conversation_id,
-            kind=kind,
-            channel_id=channel,
-            nonce=said.nonce,
-            input_sha256=getattr(request, "input_sha256", ""),
-            expires_at=request.expires_at,
-        )
+        whole = await blob_text(client, getattr(request, "input_blob_id", ""))
+        said, asked = make_request(self._uid, request, event, channel_id=channel, whole_input=whole)
         return self._make(event, pieces=(said,), asked=(asked,))
 
     def _message(
@@ -320,21 +340,17 @@ class Courier:
         resolved: tuple[str, ...] = (),
         turns_over: tuple[str, ...] = (),
     ) -> Delivery:
+        # What other clients submit is not in the inbox, and has names of another kind.
         return Delivery(
             bridge=self._uid,
             cursor=ev.Cursor(event.log_id, event.sequence),
             pieces=pieces,
-            ended=ended,
-            withdrawn=withdrawn,
+            ended=tuple(filter(str.isdigit, ended)),
+            withdrawn=tuple(filter(str.isdigit, withdrawn)),
             asked=asked,
             resolved=resolved,
             turns_over=turns_over,
         )
-
-    def _key(self, name: str, event: ev.Event) -> str:
-        """The ULID of a turn or a request, the same each time that its event is read."""
-        digest = hashlib.sha256(f"{self._uid} {name}".encode()).digest()
-        return make_ulid(event.at, random=lambda count: digest[:count])
 
     # -------------------------------------------------------- place in the log
 
@@ -381,14 +397,3 @@ def _channel_of(served: Served, conversation_id: str) -> str:
     if conversation_id in {"", ev.MAIN_CONVERSATION}:
         return served.channel_id
     return conversation_id if conversation_id.isdigit() else ""
-
-
-async def _text(client: SessionClient, blob_id: str) -> str:
-    """A blob's text; empty where it is gone."""
-    try:
-        data = await client.download(blob_id, largest_bytes=_LARGEST_TEXT)
-    except Refusal as refusal:
-        if refusal.reason != "UNKNOWN_BLOB":
-            raise
-        return ""
-    return data.decode("utf-8", errors="replace")

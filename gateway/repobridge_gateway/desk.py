@@ -13,6 +13,7 @@ from repobridge_gateway.channels import Channels, Served, served_by
 from repobridge_gateway.courier import Courier
 from repobridge_gateway.handover import Handover
 from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.requested import RequestEars
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.waking import ShownWaker
 
@@ -31,6 +32,7 @@ class Desk:
         rest: Rest,
         members: Members,
         told: Callable[[], None],
+        ears: RequestEars | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         def served() -> Served | None:
@@ -49,6 +51,7 @@ class Desk:
             waker=waker,
             told=told,
             moved=self.handover.look,
+            ears=ears,
             clock=clock,
         )
 

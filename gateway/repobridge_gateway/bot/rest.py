@@ -120,6 +120,11 @@ class Rest:
         raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
         return tuple(map(attachment_from, raw.get("attachments") or ()))
 
+    async def text(self, channel_id: str, message_id: str) -> str:
+        """What a message says."""
+        raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
+        return str(raw.get("content") or "")
+
     async def content(self, url: str, *, largest_bytes: int) -> bytes:
         """A file, at most so many bytes of it."""
         with failures_as_chat_errors():
@@ -187,6 +192,18 @@ class Rest:
         """Answers an interaction with a sentence that only its person sees."""
         payload = message_payload(Piece(content=text), is_private=True)
         await self._answer(interaction, _MESSAGE, payload)
+
+    async def add_privately(self, interaction: Interaction, text: str) -> None:
+        """Says a sentence that only its person sees, after the first answer, within 15 minutes."""
+        route = Route(
+            "POST",
+            "/webhooks/{application_id}/{token}",
+            application_id=self.application_id,
+            token=interaction.token,
+        )
+        payload = message_payload(Piece(content=text), is_private=True)
+        with failures_as_chat_errors():
+            await self._send(route, payload=payload)
 
     async def defer(self, interaction: Interaction, *, is_private: bool = True) -> None:
         """Acknowledges a command whose answer comes later, by `follow`."""

@@ -24,6 +24,31 @@ class SqliteClicks:
         """Keeps a click if it is the first on its request."""
         return await self._database.write(lambda transaction: _click(transaction, click))
 
+    async def choose(self, click: Click) -> Clicked:
+        """Keeps a part of an answer, which decides nothing yet."""
+        return await self._database.write(lambda transaction: _choose(transaction, click))
+
+    async def choices(self, ulid: str) -> Sequence[Click]:
+        """The parts of an answer that were kept."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_CLICK} FROM clicks AS c WHERE ulid = ? AND state = 'PART'"
+                " ORDER BY changed_at, interaction_id",
+                (ulid,),
+            ).fetchall()
+        )
+        return [_click_of(row) for row in rows]
+
+    async def end(self, ulid: str) -> None:
+        """Ends a request of which no log will tell the end."""
+
+        def act(transaction: Transaction) -> None:
+            row = transaction.one("SELECT bridge, request_id FROM requests WHERE ulid = ?", (ulid,))
+            if row is not None:
+                requests.resolve(transaction, row[0], row[1])
+
+        await self._database.write(act)
+
     async def undecided(self) -> Sequence[tuple[Click, Asked]]:
         """Clicks that won and are not carried out yet."""
 
@@ -103,6 +128,24 @@ class SqliteClicks:
 
 
 def _click(transaction: Transaction, click: Click) -> Clicked:
+    clicked = _standing(transaction, click)
+    if clicked.standing is Standing.WON and clicked.is_new:
+        _keep(transaction, click, state="WON")
+        transaction.execute(
+            "UPDATE requests SET winner = ? WHERE ulid = ?", (int(click.interaction_id), click.ulid)
+        )
+    return clicked
+
+
+def _choose(transaction: Transaction, click: Click) -> Clicked:
+    clicked = _standing(transaction, click)
+    if clicked.standing is Standing.WON and clicked.is_new:
+        _keep(transaction, click, state="PART")
+    return clicked
+
+
+def _standing(transaction: Transaction, click: Click) -> Clicked:
+    """What a click comes to, without anything done."""
     row = transaction.one(
         f"SELECT {requests.COLUMNS}, r.is_open, r.winner FROM requests AS r WHERE r.ulid = ?",
         (click.ulid,),
@@ -120,17 +163,15 @@ def _click(transaction: Transaction, click: Click) -> Clicked:
     if _find(transaction, int(click.interaction_id)) is not None:
         # It could not decide once, and does not get another chance behind its writer's back.
         return Clicked(standing=Standing.OVER, is_new=False, asked=asked)
-    _win(transaction, click)
     return Clicked(standing=Standing.WON, asked=asked, winner=click)
 
 
-def _win(transaction: Transaction, click: Click) -> None:
+def _keep(transaction: Transaction, click: Click, *, state: str) -> None:
     number = int(click.interaction_id)
     transaction.execute(
-        "INSERT INTO clicks VALUES (?, ?, ?, ?, 'WON', ?)",
-        (number, click.ulid, person_to_json(click.person), click.verdict, transaction.now),
+        "INSERT INTO clicks VALUES (?, ?, ?, ?, ?, ?)",
+        (number, click.ulid, person_to_json(click.person), click.verdict, state, transaction.now),
     )
-    transaction.execute("UPDATE requests SET winner = ? WHERE ulid = ?", (number, click.ulid))
 
 
 def _find(transaction: Transaction, interaction_id: int) -> Click | None:

@@ -253,6 +253,15 @@ class ClickStore(Protocol):
     async def click(self, click: Click) -> Clicked:
         """Keeps a click if it is the first on its request, and says what it comes to."""
 
+    async def choose(self, click: Click) -> Clicked:
+        """Keeps a part of an answer, which decides nothing yet; says what it comes to."""
+
+    async def choices(self, ulid: str) -> Sequence[Click]:
+        """The parts of an answer that were kept, in the order in which they came."""
+
+    async def end(self, ulid: str) -> None:
+        """Ends a request of which no log will tell the end; its buttons go."""
+
     async def undecided(self) -> Sequence[tuple[Click, Asked]]:
         """Clicks that won and are not carried out yet."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import pydantic
@@ -23,6 +23,7 @@ class Heard:
     def __init__(self, discord: Discord, *, token: str = "") -> None:
         self.discord = discord
         self.events: list[ChatEvent] = []
+        self.listeners: list[Callable[[ChatEvent], None]] = []
         self.pacer = Pacer()
         settings = BotSettings(
             token=pydantic.SecretStr(token or discord.token),
@@ -34,6 +35,8 @@ class Heard:
 
     def _hear(self, event: ChatEvent) -> None:
         self.events.append(event)
+        for listener in self.listeners:
+            listener(event)
         self.discord.changes.note()
 
     def of(self, kind: type[_E]) -> list[_E]:
