@@ -41,7 +41,12 @@ class Desk:
         board = LiveBoard(uid, store=store.outbox, editor=rest, clock=clock)
         waker = ShownWaker(board, clock=clock)
         self.handover = Handover(
-            served, inbox=store.inbox, members=members, files=rest, waker=waker
+            served,
+            inbox=store.inbox,
+            members=members,
+            files=rest,
+            waker=waker,
+            me=lambda: rest.me,
         )
         self.courier = Courier(
             uid,

@@ -7,6 +7,7 @@ under its own id, so that a repeat after any failure is the same message.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Protocol
@@ -18,7 +19,7 @@ from repobridge_gateway import commands
 from repobridge_gateway.access import Members, Permission, refusal_sentence
 from repobridge_gateway.channels import Served
 from repobridge_gateway.chat import Attachment, ChatError, Fault
-from repobridge_gateway.commands import ToAgent
+from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.inbox import InboxState, Kept, Wish
 from repobridge_gateway.session_client import SessionClient
@@ -75,13 +76,17 @@ class Handover:
         members: Members,
         files: Files,
         waker: Waker,
+        me: Callable[[], str] = lambda: "",
     ) -> None:
-        """`served` gives the bridge as it is now; None once it has no channel any more."""
+        """`served` gives the bridge as it is now; None once it has no channel any more. `me` is
+        our own id, by which people name us.
+        """
         self._served = served
         self._inbox = inbox
         self._members = members
         self._files = files
         self._waker = waker
+        self._me = me
         self._wanted = asyncio.Event()
         self._failures = 0
 
@@ -157,7 +162,7 @@ class Handover:
         message, author = kept.message, kept.message.author
         if why := await self._not_allowed(served, kept):
             raise _NotRun("NotAllowed", why)
-        parsed = commands.parse(message.content)
+        parsed = self._parsed(message.content)
         if not isinstance(parsed, ToAgent):
             raise _NotRun("Command", "")  # of some time ago: nobody waits for its answer any more
         if not message.content.strip() and not message.attachments:
@@ -170,6 +175,10 @@ class Handover:
             author=Actor(author.user_id, author.display_name, "discord"),
             attachment_ids=await self._bring_files(client, kept),
         )
+
+    def _parsed(self, content: str) -> ToAgent | ToGateway | Reply:
+        """What a text is without the mention of us, which says only that it is for us."""
+        return commands.parse(re.sub(rf"^\s*<@!?{re.escape(self._me() or '-')}>\s*", "", content))
 
     async def _submit(self, client: SessionClient, kept: Kept, submission: Submission) -> None:
         answer = await client.submit(submission)
@@ -243,7 +252,7 @@ class Handover:
             if kept.wish is Wish.WITHDRAW:
                 await client.withdraw(kept.message_id)
             else:
-                parsed = commands.parse(kept.message.content)
+                parsed = self._parsed(kept.message.content)
                 text = parsed.text if isinstance(parsed, ToAgent) else kept.message.content
                 await client.amend(kept.message_id, text)
         except Refusal as refusal:

@@ -107,6 +107,11 @@ class Reception:
         self._parents: dict[str, Place] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be taken in."""
+        return self._waiting
+
     def hear(self, event: ChatEvent) -> None:
         """Takes an event; returns at once."""
         match event:
@@ -121,11 +126,14 @@ class Reception:
 
     async def run(self) -> None:
         """Takes in until it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            for channel_id in tuple(self._lanes):
-                tasks.create_task(self._work(channel_id), name=f"channel {channel_id}")
-            await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for channel_id in tuple(self._lanes):
+                    tasks.create_task(self._work(channel_id), name=f"channel {channel_id}")
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None  # what is heard from now on waits, as it did before
 
     def _enqueue(self, channel_id: str, event: ChatEvent) -> None:
         if self._waiting >= WAITING:

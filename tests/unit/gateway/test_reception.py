@@ -1,0 +1,262 @@
+"""What people do is kept in order, for those who may, and what can't be kept becomes a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from repobridge_gateway import reception as receiving
+from repobridge_gateway.access import OPEN, Access, Members, Permission, Rule
+from repobridge_gateway.channels import FixedChannels, Served
+from repobridge_gateway.chat import (
+    ChannelGone,
+    ChatError,
+    ChatMessage,
+    Connected,
+    Fault,
+    Interaction,
+    InteractionKind,
+    MessageEdited,
+    MessagesDeleted,
+    Person,
+    Place,
+    ThreadSeen,
+)
+from repobridge_gateway.inbox import InboxState
+from repobridge_gateway.outbox import Outgoing
+from repobridge_gateway.reception import Reception
+from repobridge_gateway.store.sqlite import SqliteStore
+from tests.unit.gateway.bridges import HandBridge
+
+CHANNEL, THREAD, GUILD = "100", "101", "1"
+PLACE = Place(guild_id=GUILD, channel_id=CHANNEL, parent_id="")
+
+
+class Around:
+    """Discord's REST API and the rest of the gateway, as far as a reception needs them."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.news = asyncio.Condition()
+        self.parents = {THREAD: CHANNEL}
+        self.asked_places: list[str] = []
+        self.failures: list[ChatError] = []
+
+    def _tell(self, *what: object) -> None:
+        self.told.append(what if len(what) > 1 else what[0])
+
+    async def place(self, channel_id: str) -> Place:
+        self.asked_places.append(channel_id)
+        if self.failures:
+            raise self.failures.pop(0)
+        parent = self.parents.get(channel_id, "")
+        return Place(guild_id=GUILD, channel_id=channel_id, parent_id=parent)
+
+    async def member(self, guild_id: str, user_id: str, *, now: float) -> Person:
+        if self.failures:
+            raise self.failures.pop(0)
+        roles = frozenset({"role"} if user_id == "ann" else set())
+        return Person(user_id=user_id, display_name=user_id, role_ids=roles, as_of=now)
+
+    def connected(self, *, resumed: bool) -> None:
+        self._tell("connected", resumed)
+
+    def overflowed(self, channel_id: str) -> None:
+        self._tell("overflowed", channel_id)
+
+    async def hold(self, place: Place) -> None:
+        self._tell("hold", place.channel_id)
+
+    def edited(self, channel_id: str) -> None:
+        self._tell("edited", channel_id)
+
+    def work(self, uid: str) -> None:
+        self._tell("work", uid)
+
+    def sent(self) -> None:
+        self._tell("sent")
+
+    def interaction(self, interaction: Interaction) -> None:
+        self._tell("interaction", interaction.name)
+
+    def text_command(self, message: ChatMessage, served: Served) -> None:
+        self._tell("command", message.content)
+
+    def channel_gone(self, channel_id: str) -> None:
+        self._tell("gone", channel_id)
+
+    def thread_seen(self, thread: ThreadSeen) -> None:
+        self._tell("thread", thread.place.channel_id)
+
+
+class Desk:
+    """A reception with a store."""
+
+    def __init__(self, store: SqliteStore, served: Served) -> None:
+        self.store = store
+        self.around = Around()
+        self.reception = Reception(
+            store=store,
+            channels=FixedChannels([served]),
+            places=self.around,
+            members=Members(self.around, clock=lambda: 0.0),
+            hearers=self.around,
+        )
+
+    async def take_in(self, *events: object) -> None:
+        """Has events taken in, to the last."""
+        for event in events:
+            self.reception.hear(event)  # type: ignore[arg-type]
+        task = asyncio.create_task(self.reception.run())
+        async with asyncio.timeout(60):
+            while self.reception.waiting:
+                await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def kept(self) -> list[str]:
+        """What stands in the inbox, in the order in which it is handed over."""
+        found = []
+        while waiting := await self.store.inbox.next_for("uid"):
+            for each in waiting:
+                found.append(each.kept.message.content)
+                await self.store.inbox.submitted(each.kept.message_id, version=each.kept.version)
+        return found
+
+    async def said(self) -> list[Outgoing]:
+        """What the channel hears."""
+        sendings = [
+            await self.store.outbox.sending(d.send_id) for d in await self.store.outbox.due()
+        ]
+        return [each.piece for each in sendings if each is not None]
+
+
+def message(number: int, text: str = "", *, author: str = "ann", **others: object) -> ChatMessage:
+    roles = frozenset({"role"}) if author == "ann" else frozenset[str]()
+    person = Person(user_id=author, display_name=author, role_ids=roles, as_of=0.0)
+    facts = {"place": PLACE, "author": person, "content": text or f"message {number}"}
+    return ChatMessage(message_id=str(number), **(facts | others))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def a_desk(
+    directory: Path, *, access: Access = OPEN, require_mention: bool = False
+) -> AsyncIterator[Desk]:
+    store = await SqliteStore.open(directory / "store")
+    served = Served(
+        uid="uid",
+        bridge=HandBridge(wanted=lambda: None),
+        channel_id=CHANNEL,
+        created_at=0.0,
+        access=access,
+        require_mention=require_mention,
+    )
+    yield Desk(store, served)
+    await store.close()
+
+
+RULES = Access(rules=(Rule(role_id="role", permissions=frozenset({Permission.PROMPT})),))
+
+
+async def test_messages_are_kept_in_their_order_and_held_where_something_was_missed(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.take_in(*(message(number) for number in range(1, 51)))
+        assert await desk.kept() == [f"message {number}" for number in range(1, 51)]
+        assert desk.around.told[:2] == [("hold", CHANNEL), ("work", "uid")]
+
+
+async def test_only_what_names_us_is_for_us_where_that_is_asked(tmp_path: Path) -> None:
+    async with a_desk(tmp_path, require_mention=True) as desk:
+        await desk.take_in(message(1, "to somebody"), message(2, "to us", mentions_us=True))
+        assert await desk.kept() == ["to us"]
+        assert await desk.store.gaps.cursor(CHANNEL) == "2"
+
+
+async def test_who_may_not_ask_is_told_so_once_and_nothing_is_kept(tmp_path: Path) -> None:
+    async with a_desk(tmp_path, access=RULES) as desk:
+        refused = message(1, author="bob")
+        await desk.take_in(refused, message(2), refused)
+        (said,) = await desk.said()
+        assert (said.turn, said.reply_to) == ("refused 1", "1")
+        assert "You may not ask here; <@&role> may." in said.payload
+        assert await desk.kept() == ["message 2"]
+
+
+async def test_somebody_whose_roles_cannot_be_learned_now_is_kept_to_be_asked_later(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path, access=RULES) as desk:
+        desk.around.failures = [ChatError(Fault.UNKNOWN, "Discord can't be reached")]
+        unknown = Person(user_id="ann", display_name="ann")
+        await desk.take_in(replace(message(1), author=unknown))
+        assert await desk.kept() == ["message 1"]
+
+
+async def test_the_channel_of_a_thread_that_nobody_told_of_is_asked_for_until_it_is_known(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        desk.around.failures = [ChatError(Fault.UNKNOWN, "Discord can't be reached")]
+        unknown = Place(guild_id=GUILD, channel_id=THREAD, parent_id=None)
+        elsewhere = Place(guild_id=GUILD, channel_id="999", parent_id=None)
+        await desk.take_in(
+            message(1, "within", place=unknown),
+            message(2, "again", place=unknown),
+            message(3, "not ours", place=elsewhere),
+        )
+        assert await desk.kept() == ["within", "again"]
+        assert sorted(desk.around.asked_places) == [THREAD, THREAD, "999"]
+
+
+async def test_commands_and_interactions_are_handed_on_and_nothing_empty_is_kept(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        click = Interaction(
+            interaction_id="9",
+            token="t",
+            kind=InteractionKind.COMPONENT,
+            place=PLACE,
+            person=message(1).author,
+            name="rb1:x",
+        )
+        await desk.take_in(
+            Connected(0, resumed=False), click, message(1, "/status"), message(2, "  ")
+        )
+        assert await desk.kept() == []
+        assert desk.around.told == [
+            ("connected", False), ("interaction", "rb1:x"), ("hold", CHANNEL),
+            ("command", "/status"), ("hold", CHANNEL),
+        ]  # fmt: skip
+
+
+async def test_edits_and_deletions_reach_what_waits_and_a_channel_that_goes_ends(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        edit = MessageEdited(message_id="1", place=PLACE, content="better")
+        gone = MessagesDeleted(channel_id=CHANNEL, message_ids=("2",))
+        await desk.take_in(message(1), message(2), message(3), edit, gone)
+        assert await desk.kept() == ["better", "message 3"]
+        await desk.take_in(message(4), ChannelGone(CHANNEL))
+        assert desk.around.told[-1] == ("gone", CHANNEL)
+        found = await desk.store.inbox.find("4")
+        assert found is not None
+        assert found.state not in {InboxState.READY, InboxState.HELD}
+
+
+async def test_what_comes_while_too_much_waits_is_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "WAITING", 3)
+    async with a_desk(tmp_path) as desk:
+        await desk.take_in(*(message(number) for number in range(1, 6)))
+        assert desk.around.told[:2] == [("overflowed", CHANNEL)] * 2
+        assert await desk.kept() == ["message 1", "message 2", "message 3"]
