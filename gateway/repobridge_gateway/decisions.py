@@ -27,10 +27,12 @@ from repobridge_gateway.clickchecks import (
 )
 from repobridge_gateway.clicks import Asked, Click, Standing
 from repobridge_gateway.decider import Decider
+from repobridge_gateway.missedclicks import MissedClicks
 from repobridge_gateway.pacer import Overloaded, Replaced
 from repobridge_gateway.render import wording
 from repobridge_gateway.render.custom_id import (
     CustomId,
+    Kind,
     Verb,
     make_custom_id,
     parse_custom_id,
@@ -104,6 +106,9 @@ class Decisions:
         self._clock = clock
         self._book = RequestBook()
         self._decider = Decider(store=store, channels=channels, work=work)
+        self._missed = MissedClicks(
+            inbox=store.inbox, channels=channels, shown=rest, work=work, clock=clock
+        )
         self._settler = Settler(clicks=store.clicks, shown=rest, book=self._book, clock=clock)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -166,8 +171,12 @@ class Decisions:
             await self._open_form(interaction, what)
             return
         acknowledging = asyncio.create_task(self._acknowledge(interaction))
+        click: Click | None = None
         try:
-            click, asked = await self._take(interaction, what)
+            if what.kind is Kind.MISSED:
+                await self._missed.answer(interaction, what)
+            else:
+                click, asked = await self._take(interaction, what)
         except NotDecided as no:
             await acknowledging
             await self._say(interaction, no.sentence)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ from repobridge_gateway.chat import ChatEvent, ChatMessage, Interaction, Interac
 from repobridge_gateway.clicks import Asked
 from repobridge_gateway.decisions import Decisions
 from repobridge_gateway.desk import Desk
+from repobridge_gateway.pacer import Priority
 from repobridge_gateway.render.answer import render_answer
+from repobridge_gateway.render.missed import render_missed
+from repobridge_gateway.render.pieces import Button, Piece, Row
 from repobridge_gateway.render.turn_view import TurnView
 from repobridge_gateway.requested import LOST, TURN, Request, make_key, make_request, make_turn
 from repobridge_gateway.sender import Sender
@@ -102,6 +106,43 @@ class Stage:
         delivery = Delivery(bridge=UID, cursor=self._cursor(), pieces=said, asked=(row,))
         return await self._deliver(delivery)
 
+    async def spoken(self, person: Person, text: str) -> ChatMessage:
+        """What somebody says, as the bot hears it."""
+        return await self.hearing(person.say(self.channel, text))
+
+    async def hearing(self, said: Message) -> ChatMessage:
+        """A message as the bot hears it."""
+
+        def found() -> ChatMessage | None:
+            told = self.bot.of(ChatMessage)
+            return next((each for each in told if each.message_id == str(said.id)), None)
+
+        message = await self.discord.until(found)
+        assert message is not None
+        return message
+
+    async def miss(self, messages: Sequence[ChatMessage]) -> SeenMessage:
+        """The notice of messages that are too old to be run, as the catch-up leaves it."""
+        gap = await self.store.gaps.open_gap(
+            self.served.channel_id, bridge=UID, conversation="main", reason="away", first="0"
+        )
+        last = messages[-1].message_id
+        filled = await self.store.gaps.fill(gap, messages, through=last, is_last=True)
+        assert filled is not None
+        piece = render_missed(len(messages), group=gap.gap_id)
+        said = outgoing(f"missed {gap.gap_id}", self.served.channel_id, [piece])
+        assert await self.store.gaps.close_gap(filled, say=said) is not None
+        self.sender.look()
+        return await self.discord.until_seen(self.channel, lambda each: bool(each.buttons))
+
+    async def repeated(self, message: SeenMessage) -> SeenMessage:
+        """Another message with the buttons of one that has lost them."""
+        rows = (Row(tuple(Button(each.label, each.custom_id or "") for each in message.buttons)),)
+        piece = Piece(message.content, components=rows)
+        channel_id = self.served.channel_id
+        sent = await self.bot.rest.send(channel_id, piece, nonce="r", priority=Priority.NOTICE)
+        return next(each for each in self.discord.seen(self.channel) if each.id == int(sent))
+
     async def resolve(self, resolved: ev.RequestResolved, *, is_heard: bool = True) -> None:
         """The end of a request; unheard, the gateway was killed behind the commit."""
         delivery = Delivery(bridge=UID, cursor=self._cursor(), resolved=(resolved.request_id,))
@@ -111,8 +152,7 @@ class Stage:
 
     async def receive(self, message: Message) -> None:
         """The inbox's row of a person's message."""
-        heard_of = await self.bot.next(ChatMessage, number=len(self.bot.of(ChatMessage)) or 1)
-        assert heard_of.message_id == str(message.id)
+        heard_of = await self.hearing(message)
         await self.store.inbox.receive(heard_of, bridge=UID, conversation="main")
 
     async def open_row(self) -> Asked:
@@ -206,8 +246,10 @@ def make_decisions(
 
 
 @asynccontextmanager
-async def staged(directory: Path, discord: Discord) -> AsyncIterator[Stage]:
-    """A stage whose parts run."""
+async def staged(
+    directory: Path, discord: Discord, *, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Stage]:
+    """A stage whose parts run; the store's `clock` says what is long ago."""
     guild = discord.add_guild("acme")
     channel = discord.add_channel(guild, "payments")
     roles = {name: discord.add_role(guild, name) for name in RIGHTS}
@@ -224,7 +266,7 @@ async def staged(directory: Path, discord: Discord) -> AsyncIterator[Stage]:
         created_at=0.0,
         access=Access(rules=rules),
     )
-    store = await SqliteStore.open(directory / "store")
+    store = await SqliteStore.open(directory / "store", clock=clock)
     async with heard(discord) as bot:
         channels = FixedChannels([served])
         sender = Sender(store, bot.rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -41,6 +42,13 @@ async def discord() -> AsyncIterator[Discord]:
 @pytest.fixture
 async def stage(discord: Discord, tmp_path: Path) -> AsyncIterator[Stage]:
     async with staged(tmp_path, discord) as made:
+        yield made
+
+
+@pytest.fixture
+async def late_stage(discord: Discord, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage for which what is said now was said the day before yesterday."""
+    async with staged(tmp_path, discord, clock=lambda: time.time() + 48 * 3600) as made:
         yield made
 
 
@@ -179,6 +187,26 @@ async def test_a_lost_turn_goes_on_once_or_is_let_be(
         assert stage.woken == [UID]
     else:
         assert (found, stage.woken) == (None, [])
+
+
+@pytest.mark.parametrize(("label", "state"), [("Run them", "ready"), ("Leave them", "withdrawn")])
+async def test_missed_messages_are_run_or_left_by_who_wrote_them_or_manages(
+    label: str, state: str, late_stage: Stage
+) -> None:
+    stage = late_stage
+    asker, manager = stage.people["asker"], stage.people["manager"]
+    messages = [await stage.spoken(each, "a while ago") for each in (asker, manager)]
+    notice = await stage.miss(messages)
+    said = await private(stage, await asker.click(notice, label))
+    assert said.startswith("You may not do that")
+    await manager.click(notice, label)
+    text = await stage.settled(notice, lambda each: "The-manager" in each.content)
+    assert text.startswith(notice.content)
+    found = [await stage.store.inbox.find(each.message_id) for each in messages]
+    assert [each.state.value for each in found if each] == [state] * 2
+    assert stage.woken == ([UID] if label == "Run them" else [])
+    again = await private(stage, await manager.click(await stage.repeated(notice), label))
+    assert again == "Somebody has decided on these messages before."
 
 
 # ------------------------------------------------------------- what is kept
