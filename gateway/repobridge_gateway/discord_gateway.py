@@ -16,7 +16,15 @@ from repobridge_gateway.access import Members
 from repobridge_gateway.bot.client import Bot, BotSettings
 from repobridge_gateway.catchup import CatchUp
 from repobridge_gateway.channels import Channels, Served
-from repobridge_gateway.chat import ChatEvent, ChatMessage, Interaction, Place, ThreadSeen
+from repobridge_gateway.chat import (
+    ChatEvent,
+    ChatMessage,
+    Interaction,
+    InteractionKind,
+    Place,
+    ThreadSeen,
+)
+from repobridge_gateway.decisions import Decisions
 from repobridge_gateway.desk import Desk, Desks
 from repobridge_gateway.marks import Marks
 from repobridge_gateway.pacer import Pacer
@@ -82,6 +90,9 @@ class _Serving:
             store, rest, channels, work=self.work, said=self._sender.look, clock=clock
         )
         self._marks = Marks(store.inbox, rest)
+        self._decisions = Decisions(
+            store=store, rest=rest, channels=channels, work=self.work, clock=clock
+        )
         self._desks = Desks(
             channels,
             lambda uid: Desk(
@@ -91,6 +102,7 @@ class _Serving:
                 rest=rest,
                 members=members,
                 told=self._sender.look,
+                ears=self._decisions,
                 clock=clock,
             ),
         )
@@ -108,6 +120,7 @@ class _Serving:
             "catch-up": self._catch_up.run(),
             "marks": self._marks.run(),
             "desks": self._desks.run(),
+            "decisions": self._decisions.run(),
             "trimming": self._trim(),
         }
         tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
@@ -156,9 +169,12 @@ class _Serving:
         """A piece has arrived, or is to be sent."""
         self._sender.look()
         self._desks.delivered()
+        self._decisions.look()
 
     def interaction(self, interaction: Interaction) -> None:
         """Somebody clicked or commanded."""
+        if interaction.kind in {InteractionKind.COMPONENT, InteractionKind.MODAL}:
+            self._decisions.interaction(interaction)
 
     def text_command(self, message: ChatMessage, served: Served) -> None:
         """Somebody wrote a command of ours as text."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.anthropic import FakeAnthropic, Gate, Text
+from tests.fakes.anthropic import FakeAnthropic, Gate, Text, bash
 from tests.fakes.discord import GENEROUS, Channel, Discord, Person, SeenMessage
 from tests.live_serve import LiveServe, live_serve
 
@@ -115,6 +115,30 @@ async def test_a_thread_is_a_session_of_its_own(team: Team) -> None:
         assert (await team.answer_to(within.id, thread)).content == "Yes."
         (of_thread,) = [r for r in team.api.requests if "In the thread" in r.last_user_text]
         assert not any("In the channel" in prompt for prompt in of_thread.prompts)
+
+
+async def test_what_the_agent_wants_to_do_is_allowed_and_denied_by_button(team: Team) -> None:
+    team.api.script(bash("touch allowed"), bash("touch denied"), Text("Then not.\n"))
+    async with team.serving():
+        await team.discord.until(lambda: team.discord.gateway.connected)
+        asked = team.ann.say(team.channel, "Make two files, please")
+        first = await team.discord.until_seen(team.channel, lambda m: "touch allowed" in m.content)
+        await team.ann.click(first, "Allow once")
+        settled = await team.discord.until_seen(
+            team.channel, lambda m: m.id == first.id and not m.buttons
+        )
+        assert "Allowed once by Ann" in settled.content
+
+        second = await team.discord.until_seen(team.channel, lambda m: "touch denied" in m.content)
+        form = await team.ann.click(second, "Deny…")
+        assert form.modal is not None
+        (field,) = form.modal.inputs
+        await team.ann.submit(form, {field.custom_id: "one is enough"})
+        assert (await team.answer_to(asked.id)).content == "Then not."
+        [result] = team.api.requests[-1].tool_results
+        assert "one is enough" in result.text
+    assert (team.repository / "allowed").exists()
+    assert not (team.repository / "denied").exists()
 
 
 async def test_a_serve_that_is_killed_in_mid_turn_answers_once_all_the_same(team: Team) -> None:
