@@ -119,6 +119,8 @@ class RemoteBridge:
         """The runner, woken if need be; raises a Refusal when that fails."""
         seen, failures = self._object.value, self.status.value.failures
         _refuse_what_stays_asleep(seen)
+        if self.status.value.closed:
+            raise self._refusal()
         self._waiting += 1
         try:
             if seen.wish == 0:
@@ -128,9 +130,13 @@ class RemoteBridge:
             self._waiting -= 1
         if status.link is None:
             _refuse_what_stays_asleep(self._object.value)
-            reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
-            raise Refusal(Status.UNAVAILABLE, reason, status.reason)
+            raise self._refusal()
         return status.link
+
+    def _refusal(self) -> Refusal:
+        status = self.status.value
+        reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
+        return Refusal(Status.UNAVAILABLE, reason, status.reason)
 
     def accepted(self, message_id: str) -> None:
         """The operator keeps it awake while it has work: nothing is to be remembered here."""
