@@ -10,6 +10,7 @@ from repobridge.session.events import MAIN_CONVERSATION
 from repobridge_gateway.access import Access
 from repobridge_gateway.chat import Place
 from repobridge_gateway.fleet.port import Bridge
+from repobridge_gateway.render.wake import WakeStage
 from repobridge_gateway.watched import Watched
 
 
@@ -30,6 +31,8 @@ class Served:
     """Characters of an answer beyond which it comes as a file."""
     streaming: bool = True
     """Whether a message shows the turn while it runs."""
+    stages: tuple[WakeStage, ...] = tuple(WakeStage)
+    """What a wake goes through."""
 
 
 class Channels(Protocol):

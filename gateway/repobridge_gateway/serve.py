@@ -153,6 +153,7 @@ def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
     # The library takes a while to import, and most terminals don't need it.
     from repobridge_gateway import discord_gateway  # noqa: PLC0415
     from repobridge_gateway.bot.client import BotSettings  # noqa: PLC0415
+    from repobridge_gateway.render.wake import WakeStage  # noqa: PLC0415
 
     config = served.config
     channels = FixedChannels(
@@ -163,6 +164,7 @@ def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
             created_at=fleet.bridge(bridge.name).made_at,
             access=access.OPEN,
             attachment_threshold=config.output_threshold,
+            stages=(WakeStage.STARTING,),
         )
         for bridge in _in_discord(config)
     )

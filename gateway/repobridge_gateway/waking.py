@@ -12,7 +12,7 @@ from repobridge_gateway.fleet.port import Bridge
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.inbox import Kept
 from repobridge_gateway.liveboard import LiveBoard
-from repobridge_gateway.render.wake import Wake, WakeStage, render_wake, stage_of
+from repobridge_gateway.render.wake import Wake, render_wake, stage_of
 
 
 class ShownWaker:
@@ -30,9 +30,9 @@ class ShownWaker:
         if _is_ready(bridge.status.value):
             return await bridge.awake()
         now = self._clock()
-        _, wake = self._wakes.get(kept.message_id, ("", Wake(started_at=now)))
+        _, wake = self._wakes.get(kept.message_id, ("", Wake(started_at=now, stages=served.stages)))
         channel = kept.message.place.channel_id
-        self._put(kept.message_id, channel, wake.at(WakeStage.SCHEDULING, now))
+        self._put(kept.message_id, channel, wake.at(served.stages[0], now))
         following = asyncio.create_task(self._follow(bridge, kept.message_id))
         try:
             link = await bridge.awake()

@@ -51,6 +51,8 @@ class Wake:
     detail: str = ""
     failure: str = ""
     """A sentence that says what is wrong and what to do; empty: nothing is."""
+    stages: tuple[WakeStage, ...] = tuple(WakeStage)
+    """Those that there are: one machine has nothing to schedule or to pull."""
 
     def at(self, stage: WakeStage, now: float, *, detail: str = "") -> Wake:
         """The wake in a stage; one that goes on keeps its time, and nothing is wrong any more."""
@@ -72,7 +74,7 @@ def stage_of(told: Reason | ev.Phase) -> WakeStage | None:
 def render_wake(wake: Wake, now: float) -> Piece:
     """The message while nobody can answer yet."""
     took = wording.elapsed(round(now - wake.started_at))
-    steps = " → ".join(_step(wake, stage, now) for stage in WakeStage)
+    steps = " → ".join(_step(wake, stage, now) for stage in wake.stages)
     if wake.failure:
         why = inert(shortened(" ".join(wake.failure.split()), _FAILURE_UNITS))
         head = f"{wording.NOTICED} This repository's session can't start yet ({took})."

@@ -29,6 +29,11 @@ def test_a_step_that_goes_on_keeps_its_time_and_one_that_was_left_out_is_over() 
     )
 
 
+def test_one_machine_has_fewer_steps() -> None:
+    wake = Wake(0.0, stages=(WakeStage.STARTING,)).at(WakeStage.STARTING, 0.0)
+    assert render_wake(wake, 2.0).content == "⏳ Waking up · 2s\n-# ▸ starting 2s"
+
+
 def test_a_step_back_is_shown_as_it_is() -> None:
     wake = Wake(0.0).at(WakeStage.STARTING, 1.0).at(WakeStage.CLONING, 2.0)
     assert render_wake(wake, 4.0).content.split("\n")[1] == (
