@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from repobridge.telemetry import Logger
 from repobridge_gateway.access import Members
 from repobridge_gateway.bot.client import Bot, BotSettings
+from repobridge_gateway.bot.rest import Rest
 from repobridge_gateway.catchup import CatchUp
 from repobridge_gateway.channels import Channels, Served
 from repobridge_gateway.chat import (
@@ -46,6 +48,16 @@ class DiscordSettings:
     """On a disk that lasts; one gateway uses it at a time."""
 
 
+class Companion(Protocol):
+    """What goes on beside the gateway, with the acts of its bot."""
+
+    def hear(self, event: ChatEvent) -> None:
+        """Takes each event before it is worked on; returns at once."""
+
+    async def run(self, rest: Rest) -> None:
+        """Works until it is cancelled; its failure ends the gateway."""
+
+
 class DiscordGateway:
     """Serves the channels of bridges, until it is cancelled."""
 
@@ -54,17 +66,25 @@ class DiscordGateway:
         settings: DiscordSettings,
         channels: Channels,
         *,
+        companion: Companion | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._channels = channels
+        self._companion = companion
         self._clock = clock
 
     async def run(self) -> None:
         """Serves; raises BotError for what a person has to mend, and what the store refuses."""
         store = await SqliteStore.open(self._settings.store_directory, clock=self._clock)
         try:
-            await _Serving(self._settings, self._channels, store, clock=self._clock).run()
+            await _Serving(
+                self._settings,
+                self._channels,
+                store,
+                companion=self._companion,
+                clock=self._clock,
+            ).run()
         finally:
             await store.close()
 
@@ -78,9 +98,11 @@ class _Serving:
         channels: Channels,
         store: Store,
         *,
+        companion: Companion | None,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._companion = companion
         self._pacer = Pacer()
         self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer)
         rest = self._bot.rest
@@ -123,6 +145,8 @@ class _Serving:
             "decisions": self._decisions.run(),
             "trimming": self._trim(),
         }
+        if self._companion is not None:
+            parts["companion"] = self._companion.run(self._bot.rest)
         tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -134,6 +158,8 @@ class _Serving:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _hear(self, event: ChatEvent) -> None:
+        if self._companion is not None:
+            self._companion.hear(event)
         self._reception.hear(event)
 
     async def _trim(self) -> None:

@@ -14,16 +14,16 @@ from typing import NoReturn
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from repobridge.connection import connection
 from repobridge.lease import Lease, LeaseLost
 from repobridge.lease_record import Timing
+from repobridge.probes import Health, serving
 from repobridge.process import make_process_private
 from repobridge.telemetry import Logger, configure
 from repobridge_operator.cluster import Cluster
-from repobridge_operator.connection import connection
 from repobridge_operator.engine import Engine
 from repobridge_operator.handlers import quiet_kopf
 from repobridge_operator.metrics import OperatorMetrics
-from repobridge_operator.probes import Health, serving
 from repobridge_operator.settings import OperatorSettings
 
 _LOST_EXIT = 3

@@ -7,12 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from repobridge.claims import TenancyRule
-from repobridge.errors import RepoBridgeError
+from repobridge import settings_file
+from repobridge.settings_file import SettingsError, TenancySettings, words
 from repobridge.telemetry import LogFormat
 from repobridge_operator.resources.podsettings import (
     NetworkSettings,
@@ -21,29 +20,6 @@ from repobridge_operator.resources.podsettings import (
 )
 
 _PREFIX = "REPOBRIDGE_OPERATOR_"
-
-
-class SettingsError(RepoBridgeError):
-    """The settings are unusable; the message names the field and says what is wrong."""
-
-
-def _words(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(word for word in (each.strip() for each in value.split(",")) if word)
-    return value
-
-
-class TenancySettings(BaseModel):
-    """What some namespaces may have; with no rule at all, everyone may have every channel."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    namespaces: frozenset[str] = Field(min_length=1)
-    guilds: frozenset[str] = frozenset()
-    channels: frozenset[str] = frozenset()
-
-    def rule(self) -> TenancyRule:
-        """The same for the decision about claims."""
-        return TenancyRule(namespaces=self.namespaces, guilds=self.guilds, channels=self.channels)
 
 
 class OperatorSettings(BaseSettings):
@@ -55,7 +31,7 @@ class OperatorSettings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    namespaces: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = ()
     """Which namespaces are served, separated by commas in a variable; none: all of them."""
     namespace: str = Field(default="repobridge", min_length=1)
     """The operator's own: where its Lease is, and the Secrets of its CA."""
@@ -116,40 +92,8 @@ class OperatorSettings(BaseSettings):
 
 
 def load(path: Path | None) -> OperatorSettings:
-    """The settings of a file (YAML, or JSON, which is YAML) and of the environment, which wins.
-
-    Raises SettingsError with a sentence about each thing that is wrong.
-    """
-    given = _read(path) if path is not None else {}
-    try:
-        return OperatorSettings(**_merged(given, EnvSettingsSource(OperatorSettings)()))
-    except ValidationError as error:
-        found = "; ".join(_sentence(each) for each in error.errors(include_url=False))
-        raise SettingsError(f"The settings are wrong: {found}.") from error
+    """The settings of a file and of the environment, which wins; raises SettingsError."""
+    return settings_file.load(OperatorSettings, path)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path} can't be read: {error}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise SettingsError(f"{path} holds no mapping of settings.")
-    return found
-
-
-def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(lower)
-    for name, value in upper.items():
-        below = merged.get(name)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[name] = _merged(below, value) if both and below is not None else value
-    return merged
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(step) for step in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+__all__ = ["OperatorSettings", "SettingsError", "TenancySettings", "load"]

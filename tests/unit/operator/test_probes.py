@@ -8,10 +8,10 @@ from http.client import HTTPConnection
 
 import pytest
 
+from repobridge.probes import Health, serving
 from repobridge_operator.cluster import Call, Resource
 from repobridge_operator.metrics import OperatorMetrics, Result
 from repobridge_operator.observed import Observed
-from repobridge_operator.probes import Health, serving
 
 
 @dataclass

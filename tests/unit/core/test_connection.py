@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.api_client import ApiClient
 
+from repobridge.connection import ConnectionRefused, connection
 from repobridge_operator.cluster import Cluster, Resource
-from repobridge_operator.connection import ConnectionRefused, connection
 
 
 async def test_outside_of_a_cluster_a_kubeconfig_is_asked_for(

@@ -1,7 +1,7 @@
 """Liveness, readiness and metrics over HTTP, from a thread: it answers also while the loop hangs.
 
 `/healthz` fails when the event loop has not come round for a while: a hung process is to be
-started again. `/readyz` succeeds as soon as the operator leads or waits for the Lease.
+started again. `/readyz` says what the process itself says of its work.
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""Settings of a process in a cluster: a YAML file for most, variables for any, frozen once read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from repobridge.claims import TenancyRule
+from repobridge.errors import RepoBridgeError
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsError(RepoBridgeError):
+    """The settings are unusable; the message names the field and says what is wrong."""
+
+
+class TenancySettings(BaseModel):
+    """What some namespaces may have; with no rule at all, everyone may have every channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    namespaces: frozenset[str] = Field(min_length=1)
+    guilds: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+
+    def rule(self) -> TenancyRule:
+        """The same for the decision about claims."""
+        return TenancyRule(namespaces=self.namespaces, guilds=self.guilds, channels=self.channels)
+
+
+def words(value: object) -> object:
+    """What commas separate in a variable, as a tuple; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(word for word in (each.strip() for each in value.split(",")) if word)
+    return value
+
+
+def load(kind: type[S], path: Path | None) -> S:
+    """The settings of a file (YAML, or JSON, which is YAML) and of the environment, which wins.
+
+    Raises SettingsError with a sentence about each thing that is wrong.
+    """
+    given = _read(path) if path is not None else {}
+    try:
+        return kind(**_merged(given, EnvSettingsSource(kind)()))
+    except ValidationError as error:
+        found = "; ".join(_sentence(each) for each in error.errors(include_url=False))
+        raise SettingsError(f"The settings are wrong: {found}.") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} holds no mapping of settings.")
+    return found
+
+
+def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for name, value in upper.items():
+        below = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[name] = _merged(below, value) if both and below is not None else value
+    return merged
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
