@@ -1,0 +1,134 @@
+"""The gateway as a process in a cluster: Discord on one side, RepoBridges on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Iterable
+
+from kubernetes.aio.client.api_client import ApiClient
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from repobridge.connection import connection
+from repobridge.probes import Health, serving
+from repobridge.process import make_process_private
+from repobridge.telemetry import Logger, configure
+from repobridge.tls import ClientTls
+from repobridge.tls_files import TlsDirectory
+from repobridge_gateway.bot.client import BotSettings
+from repobridge_gateway.discord_gateway import DiscordGateway, DiscordSettings
+from repobridge_gateway.fleet.bridge_api import BridgeApi
+from repobridge_gateway.fleet.kubernetes import KubernetesFleet
+from repobridge_gateway.fleet.presence import Presence
+from repobridge_gateway.fleet.servable import access_of
+from repobridge_gateway.fleet.status import BridgePhase
+from repobridge_gateway.fleet.tls_reach import Identity
+from repobridge_gateway.settings import GatewaySettings
+
+_READY_LOOK_SECONDS = 0.5
+_log = Logger("repobridge.gateway")
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Runs until SIGTERM or SIGINT; raises RepoBridgeError for what a person has to mend.
+
+    Everything that must not be lost is in the store before it has an effect, so that the end needs
+    no more than that the tasks end and the store closes.
+    """
+    make_process_private()  # the bot's token is in its memory
+    configure(settings.log_format, level=logging.getLevelNamesMapping()[settings.log_level.upper()])
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    token = settings.bot_token()
+    identity = Identity(ClientTls(TlsDirectory(settings.tls_directory)))
+    configuration = await connection(settings.kubeconfig, settings.context)
+    async with ApiClient(configuration) as client:
+        fleet = _fleet(settings, client, identity)
+        presence = Presence(fleet)
+        gateway = DiscordGateway(
+            DiscordSettings(
+                bot=BotSettings(
+                    token=token,
+                    api_base=settings.discord_api_base,
+                    proxy=settings.discord_proxy,
+                ),
+                store_directory=settings.store_directory,
+            ),
+            fleet,
+            companion=presence,
+        )
+        health, registry = Health(), CollectorRegistry()
+        registry.register(_Bridges(fleet))
+        with serving(settings.listen, health, registry) as port:
+            _log.info("gateway starts", port=port, namespaces=",".join(settings.namespaces))
+            await _until_first(
+                stopping.wait(),
+                gateway.run(),
+                fleet.run(),
+                health.run(),
+                _tell_readiness(health, fleet, presence),
+            )
+    _log.info("gateway stopped")
+
+
+def _fleet(settings: GatewaySettings, client: ApiClient, identity: Identity) -> KubernetesFleet:
+    api = BridgeApi(
+        client,
+        call_seconds=settings.call_seconds,
+        watch_seconds=settings.watch_seconds,
+        silence_seconds=settings.watch_silence_seconds,
+    )
+    return KubernetesFleet(
+        api,
+        identity,
+        namespaces=settings.namespaces,
+        tenancy=tuple(each.rule() for each in settings.tenancy),
+        default_access=access_of(settings.access),
+    )
+
+
+async def _until_first(*works: Awaitable[object]) -> None:
+    """Until one has ended; its failure is raised once all have."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tell_readiness(health: Health, fleet: KubernetesFleet, presence: Presence) -> None:
+    """Ready is who hears both sides."""
+    while True:
+        is_ready = fleet.is_current and presence.is_connected
+        if is_ready != health.is_ready:
+            _log.info("gateway ready" if is_ready else "gateway not ready")
+            health.is_ready = is_ready
+        await asyncio.sleep(_READY_LOOK_SECONDS)
+
+
+class _Bridges(Collector):
+    """How many bridges are served, by where they stand."""
+
+    def __init__(self, fleet: KubernetesFleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterable[Metric]:
+        """Asked for by a thread of the server: it only reads values that are replaced whole."""
+        count = dict.fromkeys(BridgePhase, 0)
+        for each in self._fleet.served.value.values():
+            count[each.bridge.status.value.phase] += 1
+        family = GaugeMetricFamily(
+            "repobridge_gateway_bridges", "Bridges that are served.", labels=["phase"]
+        )
+        for phase, number in count.items():
+            family.add_metric([phase.name.lower()], number)
+        yield family

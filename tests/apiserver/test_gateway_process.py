@@ -1,0 +1,153 @@
+"""The gateway as a process, between the imitation of Discord and a real API server.
+
+Operator, runner and certificates are real; the agent is scripted, and the node is stood in for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from repobridge_operator.resources.identity import GATEWAY_SECRET
+from tests.apiserver.access import User
+from tests.apiserver.operators import Operator
+from tests.apiserver.test_gateway_fleet import material, team, user
+from tests.apiserver.test_operator_runners import Team
+from tests.fakes.discord import GENEROUS, Discord
+from tests.secure_runner import swap
+from tests.tied import tied
+
+__all__ = ["team", "user"]
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[Discord]:
+    async with Discord(limits=GENEROUS) as made:
+        yield made
+        assert made.failures == []
+
+
+class Gateway:
+    """How the gateway is started in a namespace, and by whom."""
+
+    def __init__(self, user: User, namespace: str, discord: Discord, directory: Path) -> None:
+        self._user = user
+        self._namespace = namespace
+        self._discord = discord
+        self._directory = directory
+        self.tls = directory / "gateway"
+
+    def start(self, log: Path) -> Operator:
+        """A process with its log; one store for all of them."""
+        token, config = self._directory / "token", self._directory / "gateway.yaml"
+        token.write_text(f"{self._discord.token}\n")
+        told = {
+            "token_file": str(token),
+            "discord_api_base": self._discord.api_base,
+            "store_directory": str(self._directory / "store"),
+            "namespaces": [self._namespace],
+            "kubeconfig": str(self._user.kubeconfig),
+            "tls_directory": str(self.tls),
+            "listen": "127.0.0.1:0",
+        }
+        config.write_text(json.dumps(told))
+        command = [sys.executable, "-m", "repobridge_gateway", "--config", str(config)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                tied(command),
+                env={"PATH": os.environ["PATH"], "HOME": str(self._directory)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Operator(process, log)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Operator]:
+        """One that hears both sides, killed at the end."""
+        gateway = self.start(self._directory / "gateway.log")
+        try:
+            await gateway.logged("gateway ready")
+            yield gateway
+        finally:
+            gateway.kill()
+
+
+def answer(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
+    user: User, team: Team, discord: Discord, tmp_path: Path
+) -> None:
+    guild = discord.add_guild("acme")
+    channel = discord.add_channel(guild, "payments")
+    ann = discord.add_person(guild, "ann")
+    access = [{"userId": str(ann.id), "permissions": ["prompt"]}]
+    made = await team.make(discord={"channelId": str(channel.id)}, access=access)
+    gateway = Gateway(user, team.place.namespace, discord, tmp_path)
+    swap(gateway.tls, await material(team.place, GATEWAY_SECRET))
+    async with gateway.running() as process, team.runner(made):
+        port = int((await process.logged("gateway starts"))["port"])
+        assert (await asyncio.to_thread(answer, port, "/readyz"))[0] == 200
+        asked = ann.say(channel, "hello")
+        reply = await discord.until_seen(channel, lambda m: m.reply_to == asked.id)
+        assert reply.author == "repobridge"
+        assert await team.replicas() == 1
+        _, metrics = await asyncio.to_thread(answer, port, "/metrics")
+        assert 'repobridge_gateway_bridges{phase="ready"} 1.0' in metrics
+
+        # Its store is its own: a second gateway says so, and ends.
+        second = gateway.start(tmp_path / "second.log")
+        assert await asyncio.to_thread(second.process.wait, 120) == 2
+        assert "Another gateway" in second.log.read_text()
+
+        assert await process.terminate() == 0
+        assert [line for line in process.lines() if line.get("level") == "error"] == []
+    # What is asked while nobody listens is answered once somebody does.
+    late = ann.say(channel, "hello again")
+    async with gateway.running(), team.runner(made):
+        await discord.until_seen(channel, lambda m: m.reply_to == late.id)
+    replies = [m.reply_to for m in discord.seen(channel) if m.reply_to]
+    assert replies == [asked.id, late.id]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({}, "give either token or token_file"),
+        ({"token_file": "/nowhere"}, "The token can't be read"),
+        ({"token": "t", "tls_directory": "/nowhere"}, "/nowhere: tls.crt: No such file"),
+    ],
+    ids=["token", "file", "certificate"],
+)
+def test_what_a_person_has_to_mend_is_one_sentence(
+    tmp_path: Path, told: dict[str, str], sentence: str
+) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text(json.dumps({"store_directory": str(tmp_path / "store"), **told}))
+    done = subprocess.run(
+        [sys.executable, "-m", "repobridge_gateway", "--config", str(config)],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr.splitlines()[-1]
