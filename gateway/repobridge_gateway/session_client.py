@@ -26,6 +26,7 @@ from repobridge.session.refusals import failures_as_refusals
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
 from repobridge_gateway.session_values import (
+    Changes,
     Controlled,
     Decision,
     RunnerInfo,
@@ -130,6 +131,30 @@ class SessionClient:
         request = _control(conversation_id, actor)
         request.clear.SetInParent()
         return await self._control(request)
+
+    async def set_model(self, conversation_id: str, actor: Actor, model: str) -> Controlled:
+        """Changes the model, once the running turn is over."""
+        request = _control(conversation_id, actor)
+        request.set_model.model = model
+        return await self._control(request)
+
+    async def set_mode(self, conversation_id: str, actor: Actor, mode: str) -> Controlled:
+        """Changes the permission mode, likewise."""
+        request = _control(conversation_id, actor)
+        request.set_mode.permission_mode = mode
+        return await self._control(request)
+
+    async def fork(self, conversation_id: str, actor: Actor, new: str) -> Controlled:
+        """Begins another conversation with a copy of what this one remembers."""
+        request = _control(conversation_id, actor)
+        request.fork.new_conversation_id = new
+        return await self._control(request)
+
+    async def diff(self, conversation_id: str) -> Changes:
+        """What a conversation has changed in its working tree."""
+        request = pb.DiffRequest(conversation_id=conversation_id)
+        answer = await _call(self._stub.Diff, request, seconds=CONTROL_SECONDS)
+        return codec.from_pb(Changes, answer)
 
     async def _control(self, request: pb.ControlRequest) -> Controlled:
         answer = await _call(self._stub.Control, request, seconds=CONTROL_SECONDS)

@@ -135,7 +135,20 @@ class Controlled:
     changed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a conversation has changed."""
+
+    unified: str = ""
+    blob_id: str = ""
+    """Of the whole, where it is too long to stand in `unified`."""
+    files: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    branch: str = ""
+
+
 __all__ = [
-    "Answer", "Controlled", "Cursor", "Decision", "OpenRequest", "RunnerInfo", "SessionInfo",
-    "Sessions", "Submission", "Submitted", "Upload",
+    "Answer", "Changes", "Controlled", "Cursor", "Decision", "OpenRequest", "RunnerInfo",
+    "SessionInfo", "Sessions", "Submission", "Submitted", "Upload",
 ]  # fmt: skip

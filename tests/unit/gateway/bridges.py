@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import grpc
 
-from repobridge.session.events import Cursor
+from repobridge.errors import Refusal
+from repobridge.session.events import Actor, Cursor
+from repobridge_gateway.channels import Served
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.notices import NoticeBoard
 from repobridge_gateway.session_client import CHANNEL_OPTIONS, SessionClient
 from repobridge_gateway.watched import Watched
 from tests.live_runner import LiveRunner
+
+
+class HandOperations:
+    """What a fleet can do, in a test's hand."""
+
+    def __init__(self) -> None:
+        self.slept: list[Actor] = []
+        self.refusal: Refusal | None = None
+        self.in_the_way: list[str] = []
+
+    def idle_seconds(self, served: Served) -> float | None:
+        """Ten minutes."""
+        return 600.0
+
+    async def sleep(self, served: Served, actor: Actor) -> None:
+        """Notes who wants it."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.slept.append(actor)
+
+    def attach(self, served: Served, conversation: str) -> str:
+        """The command of the cluster."""
+        return f"kubectl bridge attach {served.bridge.name} --session {conversation}"
+
+    def problems(self, channel_id: str) -> Sequence[str]:
+        """What a test says."""
+        return self.in_the_way
 
 
 class HandBridge:

@@ -23,12 +23,13 @@ from repobridge_gateway.render.pieces import Button, Piece, Row
 from repobridge_gateway.render.turn_view import TurnView
 from repobridge_gateway.requested import LOST, TURN, Request, make_key, make_request, make_turn
 from repobridge_gateway.sender import Sender
+from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.speech import outgoing
 from repobridge_gateway.store.port import Delivery
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import Channel, Discord, Guild, Message, Person, SeenMessage
 from tests.unit.gateway.bots import Heard, heard
-from tests.unit.gateway.bridges import HandBridge
+from tests.unit.gateway.bridges import HandBridge, HandOperations
 from tests.unit.gateway.render.turns import view_of
 
 UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -55,6 +56,8 @@ class Stage:
     channels: FixedChannels
     sender: Sender
     decisions: Decisions
+    slash: SlashCommands
+    operations: HandOperations
     woken: list[str] = field(default_factory=list)
     """Bridges whose inbox has something to hand over."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -173,7 +176,9 @@ class Stage:
             InteractionKind.COMMAND,
             InteractionKind.AUTOCOMPLETE,
         }
-        if isinstance(event, Interaction) and not is_command:
+        if isinstance(event, Interaction) and is_command:
+            self.slash.interaction(event)
+        elif isinstance(event, Interaction):
             self.decisions.interaction(event)
 
     def begin(self, work: asyncio.Task[None]) -> None:
@@ -271,6 +276,7 @@ async def staged(
         channels = FixedChannels([served])
         sender = Sender(store, bot.rest)
         woken: list[str] = []
+        operations = HandOperations()
         decisions = make_decisions(store, bot, channels, woken)
         stage = Stage(
             discord=discord,
@@ -284,6 +290,16 @@ async def staged(
             channels=channels,
             sender=sender,
             decisions=decisions,
+            slash=SlashCommands(
+                store=store,
+                rest=bot.rest,
+                channels=channels,
+                members=Members(bot.rest, clock=discord.clock.wall),
+                operations=operations,
+                told=sender.look,
+                clock=clock,
+            ),
+            operations=operations,
             woken=woken,
         )
         bot.listeners.append(stage.hear)
@@ -292,5 +308,6 @@ async def staged(
         try:
             yield stage
         finally:
+            await stage.slash.close()
             await stage.end()
             await store.close()
