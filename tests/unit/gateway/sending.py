@@ -96,6 +96,11 @@ class Post:
     def restart(self) -> None:
         self.sender, self.task = _started(self.discord, self.bot, self.store, self.clock)
 
+    async def open_channels(self) -> int:
+        """How many channels have something to come, once all that was begun is on disk."""
+        await self.store.outbox.say(BRIDGE, [])
+        return len(await self.store.outbox.due())
+
     async def states(self) -> dict[str, int]:
         counts = await self.store.outbox.counts()
         return {state.lower(): number for state, number in counts.items() if number}

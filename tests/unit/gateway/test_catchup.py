@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -424,3 +426,48 @@ async def test_two_hundred_channels_are_caught_up_with_few_requests(
     work = await store.inbox.work()
     assert {uid: told.waiting for uid, told in work.items()} == {each.uid: 1 for each in served}
     assert sum(each.route == _HISTORY for each in discord.requests) == 200
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 50))]
+)
+async def test_gateways_that_die_anywhere_while_they_catch_up_bring_in_every_message(
+    *, discord: Discord, guild: Guild, ann: Person, store: SqliteStore, seed: int
+) -> None:
+    random = Random(seed)
+    faults = (Status(503), Cloudflare(429), Reset(acts=True), Reset(acts=False))
+    channels = [discord.add_channel(guild, f"team-{number}") for number in range(3)]
+    served = [serving(each, created_at=discord.clock.wall() - 1) for each in channels]
+    threads = [ann.open_thread(each, "a thing") for each in channels]
+    places = [(one, "main", each) for one, each in zip(served, channels, strict=True)]
+    places += [(one, str(each.id), each) for one, each in zip(served, threads, strict=True)]
+    expected: dict[tuple[str, str], list[str]] = {(one.uid, key): [] for one, key, _ in places}
+
+    def say(count: int) -> None:
+        for _ in range(count):
+            one, key, place = random.choice(places)
+            told = expected[one.uid, key]
+            ann.say(place, str(len(told)))
+            told.append(str(len(told)))
+
+    for _ in range(8):
+        say(random.randrange(12))
+        for _ in range(random.randrange(3)):
+            discord.faults.on(_HISTORY, random.choice(faults))
+        before, further = len(discord.requests), random.randrange(12)
+        async with listening(discord, served, store) as ears:
+            say(random.randrange(4))
+            await discord.until(lambda: len(discord.requests) >= before + further)  # noqa: B023
+            say(random.randrange(4))
+            if random.random() < 0.3:
+                await ears.catch_up.done()
+            for _ in range(random.randrange(60)):
+                await asyncio.sleep(0)  # somewhere between two commits
+    discord.faults.clear()
+    async with listening(discord, served, store) as ears:
+        say(3)
+        await ears.next_taken_in(ChatMessage, number=3)
+        await ears.catch_up.done()
+    for (uid, key), texts in expected.items():
+        one = next(each for each in served if each.uid == uid)
+        assert await _queue(store, one, key) == texts

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -410,3 +412,51 @@ async def test_an_hour_without_discord_loses_nothing_and_doubles_nothing(
     assert await post.states() == {"done": done}
     for each in channels:
         assert _said(discord, each) == [f"answer {number}" for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 50))]
+)
+async def test_gateways_that_die_anywhere_while_discord_fails_leave_each_piece_once(
+    *, discord: Discord, clock: RunningClock, guild: Guild, ann: Person, post: Post, seed: int
+) -> None:
+    random = Random(seed)
+    faults = (Status(503), Cloudflare(429), Reset(acts=True), Reset(acts=False), TooMany(via=False))
+    channels = [discord.add_channel(guild, f"team-{number}") for number in range(3)]
+    expected: dict[int, list[tuple[str, int | None]]] = {each.id: [] for each in channels}
+    for number in range(4):
+        for each in channels:
+            question = ann.say(each, "?")
+            turn = f"{each.name}-{number}"
+            await post.say(each, "Yes.", f"More of {number}", turn=turn, to=question)
+            expected[each.id] += [("Yes.", question.id), (f"More of {number}", None)]
+
+    def shown() -> dict[int, list[tuple[str, int | None]]]:
+        return {
+            each.id: [
+                (seen.content, seen.reply_to)
+                for seen in discord.seen(each)
+                if seen.author == discord.bot.name
+            ]
+            for each in channels
+        }
+
+    await post.crash()
+    while open_channels := await post.open_channels():
+        seconds = random.choice((1.0, 61.0, 600.0))
+        clock.advance(seconds)
+        post.clock.advance(seconds)
+        for _ in range(random.randrange(3)):
+            discord.faults.on(_CREATE, random.choice(faults))
+        before, outcomes = len(discord.requests), random.randrange(open_channels + 1)
+        post.restart()
+        counted = post.sender.counted
+        # Each channel comes to something before it is let be.
+        await discord.until(
+            lambda: len(discord.requests) > before and counted.total() >= outcomes  # noqa: B023
+        )
+        for _ in range(random.randrange(100)):
+            await asyncio.sleep(0)  # somewhere between two commits
+        await post.crash()
+    assert shown() == expected
+    post.restart()
