@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from repobridge_gateway import rbac as gateway_rbac
 from repobridge_operator import rbac
 from scripts.crds import definition
 
 CHART = Path(__file__).parent.parent.parent / "charts" / "repobridge"
-_RULES_HEAD = (
-    "# Written by `make manifests` from operator/repobridge_operator/rbac.py; change that.\n"
-)
+_RULES_HEAD = "# Written by `make manifests` from {}/rbac.py; change that.\n"
 
 
 def sources() -> dict[Path, str]:
@@ -20,5 +21,12 @@ def sources() -> dict[Path, str]:
     rules = {"served": rbac.served_rules(), "own": rbac.own_rules()}
     return {
         CHART / "files" / definition.FILE.name: definition.text(),
-        CHART / "files" / "rules.yaml": _RULES_HEAD + yaml.safe_dump(rules, sort_keys=False),
+        CHART / "files" / "rules.yaml": _rules("operator/repobridge_operator", rules),
+        CHART / "files" / "gateway-rules.yaml": _rules(
+            "gateway/repobridge_gateway", {"served": gateway_rbac.served_rules()}
+        ),
     }
+
+
+def _rules(package: str, rules: Mapping[str, Any]) -> str:
+    return _RULES_HEAD.format(package) + yaml.safe_dump(dict(rules), sort_keys=False)

@@ -23,6 +23,9 @@ from tests.chart.release import Release
 from tests.fakes.kubelet import run_kubelet
 
 _FORBIDDEN = 403
+WITH_GATEWAY: Values = {
+    "gateway": {"enabled": True, "discord": {"tokenSecretRef": {"name": "bot"}}}
+}
 
 
 def bridges(namespace: str) -> str:
@@ -79,8 +82,10 @@ async def other(admin: Rest, namespace: str) -> AsyncIterator[str]:
             },
             "metrics": {"service": {"annotations": {"prometheus.io/scrape": "true"}}},
         },
+        WITH_GATEWAY,
+        {**WITH_GATEWAY, "namespaces": ["default"]},
     ],
-    ids=["defaults", "namespaces", "everything"],
+    ids=["defaults", "namespaces", "everything", "gateway", "gateway of namespaces"],
 )
 async def test_the_api_server_takes_every_object_as_it_is(
     helm: Helm, kubectl: Kubectl, namespace: str, values: Values
@@ -92,16 +97,18 @@ async def test_the_api_server_takes_every_object_as_it_is(
     assert len(said.splitlines()) == len(objects)
 
 
-async def test_the_operators_pod_is_allowed_where_pods_are_restricted(
-    helm: Helm, admin: Rest, namespace: str
+@pytest.mark.parametrize("part", ["operator", "gateway"])
+async def test_the_charts_pods_are_allowed_where_pods_are_restricted(
+    helm: Helm, admin: Rest, namespace: str, part: str
 ) -> None:
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     await admin.merge(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": enforced}})
-    template = one(helm.template(), "Deployment")["spec"]["template"]
+    objects = helm.template(WITH_GATEWAY)
+    template = one(objects, "Deployment", f"repobridge-{part}")["spec"]["template"]
     spec = {**template["spec"], "serviceAccountName": "default"}
     made = await admin.create(
         f"/api/v1/namespaces/{namespace}/pods",
-        {"metadata": {"name": "operator"}, "spec": spec},
+        {"metadata": {"name": part}, "spec": spec},
     )
     assert made["status"]["phase"] == "Pending"
 

@@ -19,6 +19,11 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 PEER: dict[str, Any] = {"podSelector": {}}
 BEFORE: dict[str, Any] = {
     "operator": {"serviceAccount": {"name": "mine"}},
+    "gateway": {
+        "enabled": True,
+        "discord": {"tokenSecretRef": {"name": "bot"}},
+        "serviceAccount": {"name": "mine"},
+    },
     "metrics": {"podMonitor": {"enabled": True}},
 }
 USED: dict[str, Any] = {
@@ -63,6 +68,30 @@ USED: dict[str, Any] = {
     "operator.tolerations": [{"operator": "Exists"}],
     "operator.affinity": {"nodeAffinity": {}},
     "operator.topologySpreadConstraints": [{"maxSkew": 1}],
+    "gateway.enabled": False,
+    "gateway.discord.tokenSecretRef.name": "another",
+    "gateway.discord.tokenSecretRef.key": "another",
+    "gateway.discord.apiBase": "http://proxy:8080/api/v10",
+    "gateway.discord.proxy": "http://proxy:3128",
+    "gateway.access": [{"roleId": "1123581321345589144"}],
+    "gateway.store.size": "2Gi",
+    "gateway.store.storageClassName": "fast",
+    "gateway.store.accessMode": "ReadWriteOncePod",
+    "gateway.store.existingClaim": "mine",
+    "gateway.logLevel": "debug",
+    "gateway.logFormat": "text",
+    "gateway.extraEnv": [{"name": "ONE", "value": "1"}],
+    "gateway.resources.requests": {"cpu": "1"},
+    "gateway.resources.limits": {"memory": "2Gi"},
+    "gateway.serviceAccount.create": False,
+    "gateway.serviceAccount.name": "other",
+    "gateway.serviceAccount.annotations": {"a": "b"},
+    "gateway.podLabels": {"a": "b"},
+    "gateway.podAnnotations": {"a": "b"},
+    "gateway.priorityClassName": "important",
+    "gateway.nodeSelector": {"a": "b"},
+    "gateway.tolerations": [{"operator": "Exists"}],
+    "gateway.affinity": {"nodeAffinity": {}},
     "metrics.service.enabled": False,
     "metrics.service.annotations": {"a": "b"},
     "metrics.podMonitor.enabled": False,
@@ -105,6 +134,19 @@ REFUSED: list[tuple[Values, str]] = [
         {"operator": {"serviceAccount": {"create": False}}},
         "Name an account that exists with operator.serviceAccount.name, or let the chart make one"
         " with operator.serviceAccount.create.",
+    ),
+    (
+        {"gateway": {"enabled": True}},
+        "Name the Secret with the bot's token with gateway.discord.tokenSecretRef.name;"
+        " docs/discord-setup.md says how to make it.",
+    ),
+    (
+        {"gateway": {"access": [{"roleId": "1123581321345589144", "userId": "1"}]}},
+        "at '/gateway/access/0': 'oneOf' failed",
+    ),
+    (
+        {"gateway": {"store": {"accessMode": "ReadWriteMany"}}},
+        "value must be one of 'ReadWriteOnce', 'ReadWriteOncePod'",
     ),
     (
         {"images": {"registry": ""}},

@@ -21,6 +21,18 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "repobridge.gateway.fullname" -}}
+{{ include "repobridge.fullname" . }}-gateway
+{{- end -}}
+
+{{- define "repobridge.gateway.serviceAccountName" -}}
+{{- if .Values.gateway.serviceAccount.create -}}
+{{- default (include "repobridge.gateway.fullname" .) .Values.gateway.serviceAccount.name -}}
+{{- else -}}
+{{- required "Name an account that exists with gateway.serviceAccount.name, or let the chart make one with gateway.serviceAccount.create." .Values.gateway.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "repobridge.labels" -}}
 {{- $own := dict
   "app.kubernetes.io/name" "repobridge"
@@ -46,6 +58,22 @@ app.kubernetes.io/component: operator
 {{- define "repobridge.operator.podLabels" -}}
 {{- $labels := include "repobridge.operator.labels" . | fromYaml -}}
 {{- toYaml (merge (omit $labels "helm.sh/chart") .Values.operator.podLabels) -}}
+{{- end -}}
+
+{{- define "repobridge.gateway.selector" -}}
+app.kubernetes.io/name: repobridge
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end -}}
+
+{{- define "repobridge.gateway.labels" -}}
+{{- $labels := include "repobridge.labels" . | fromYaml -}}
+{{- toYaml (set $labels "app.kubernetes.io/component" "gateway") -}}
+{{- end -}}
+
+{{- define "repobridge.gateway.podLabels" -}}
+{{- $labels := include "repobridge.gateway.labels" . | fromYaml -}}
+{{- toYaml (merge (omit $labels "helm.sh/chart") .Values.gateway.podLabels) -}}
 {{- end -}}
 
 {{- /* The image of a list of the root and an entry of images. */ -}}
