@@ -7,21 +7,26 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from repobridge.session import events as ev
 from repobridge.session.events import Actor, Scope, Verdict
 from repobridge_gateway.clicks import Asked, Click
 from repobridge_gateway.decider import GO_ON
+from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.pacer import Priority
 from repobridge_gateway.render.custom_id import Verb
 from repobridge_gateway.render.pieces import Button, Piece, Row
+from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Answer, Decision
 from repobridge_gateway.verdicts import decision_of, from_json
+from tests.fakes.anthropic import FakeAnthropic, Text, ToolUse
 from tests.fakes.discord import GENEROUS, Callback, Channel, Discord, Person, SeenMessage
 from tests.fakes.discord import Answer as Reply
 from tests.fakes.scripted_claude.installed import ScriptedClaude
-from tests.live_runner import LiveRunner
+from tests.live_runner import LiveRunner, live_runner
+from tests.session.conftest import make_repository
 from tests.session.faulty import scripted_runner
 from tests.unit.gateway.stage import UID, Stage, staged
 
@@ -426,3 +431,53 @@ async def test_stop_ends_the_turn_and_with_it_what_it_asked(
         text = await stage.settled(asked, lambda each: "No longer asked" in each.content)
         assert "touch never" in text
         await stage.settled(live, lambda each: "Stopped" in each.content)
+
+
+async def test_a_runner_that_does_not_answer_is_asked_again_and_who_clicked_knows(
+    stage: Stage, runner: LiveRunner
+) -> None:
+    desk = asyncio.create_task(stage.desk().run())
+    stage.begin(desk)
+    async with stage.bridge.joined(runner):
+        await runner.submit("%ask touch allowed")
+        asked = await stage.discord.until_seen(stage.channel, is_question)
+        async with grpc.aio.insecure_channel(f"unix:{runner.settings.socket}.gone") as nowhere:
+            link = RunnerLink(SessionClient(nowhere), nowhere)
+            stage.bridge.status.set(BridgeStatus(BridgePhase.READY, link=link))
+            said = await private(stage, await stage.people["manager"].click(asked, "Allow once"))
+            assert said == "The agent can't be reached right now; your choice is kept for it."
+            async with stage.bridge.joined(runner):
+                await stage.settled(asked, lambda each: "by The-manager" in each.content)
+                assert (await runner.ended("m1")).outcome is ev.TurnOutcome.COMPLETED
+    assert await stage.store.clicks.undecided() == []
+
+
+async def test_the_answers_to_a_real_agents_questions_reach_its_model(
+    stage: Stage, tmp_path: Path, claude_path: Path, anthropic_api: FakeAnthropic
+) -> None:
+    def one(text: str, *labels: str) -> dict[str, object]:
+        options = [{"label": label, "description": ""} for label in labels]
+        return {"question": text, "header": text[:9], "options": options, "multiSelect": False}
+
+    questions = [one("Which colour?", "Red", "Blue"), one("Which size?", "Small", "Large")]
+    anthropic_api.script(ToolUse("AskUserQuestion", {"questions": questions}), Text("thanks"))
+    directory = tmp_path / "work"
+    make_repository(directory)
+    stage.begin(asyncio.create_task(stage.desk().run()))
+    approver = stage.people["approver"]
+    async with (
+        live_runner(directory, tmp_path / "home", claude=claude_path, api=anthropic_api) as live,
+        stage.bridge.joined(live),
+    ):
+        await live.submit("go")
+        asked = await stage.discord.until_seen(stage.channel, lambda each: len(each.selects) == 2)
+        await approver.select(asked, asked.selects[0].custom_id, ["1"])
+        await stage.discord.until_seen(stage.channel, lambda each: len(each.selects) == 1)
+        form = await approver.click(asked, "In my words for 2…")
+        assert form.modal is not None
+        await approver.submit(form, {form.modal.inputs[0].custom_id: "enormous"})
+        text = await stage.settled(asked, lambda each: "Answered by" in each.content)
+        assert ("**Blue**" in text, "**enormous**" in text) == (True, True)
+        assert (await live.ended("m1")).final_markdown == "thanks"
+    [result] = anthropic_api.requests[-1].tool_results
+    assert ("Blue" in result.text, "enormous" in result.text) == (True, True)
