@@ -19,6 +19,7 @@ from repobridge_gateway.clicks import Asked
 from repobridge_gateway.fleet.progress import corrected_cursor
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.render.answer import render_answer
 from repobridge_gateway.render.live import render_live
@@ -63,6 +64,7 @@ class Courier:
         told: Callable[[], None],
         moved: Callable[[], None],
         ears: RequestEars | None = None,
+        metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`told` hears of pieces, `moved` that more may be handed over, `ears` of requests."""
@@ -74,6 +76,7 @@ class Courier:
         self._told = told
         self._moved = moved
         self._ears = ears
+        self._metrics = metrics or GatewayMetrics()
         self._clock = clock
         self._views: dict[str, TurnView] = {}
         self._last: ev.Cursor | None = None
@@ -155,12 +158,36 @@ class Courier:
         if served is None or not channel:
             return
         view = self._view(event)
-        delivery: Delivery | None = None
+        delivery = await self._delivery(client, event, served, view, channel=channel)
+        if delivery is not None and self._is_news(event):
+            if await self._store.outbox.deliver(delivery):
+                self._told()
+            self._delivered = delivery.cursor
+            self._ack_wanted.set()
+        self._tell(event, view)
+        if isinstance(event.body, ev.TurnEnded) and view is not None:
+            self._views.pop(view.turn_id, None)
+            self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
+            self._moved()
+        elif view is not None:
+            self._board.changed(view.turn_id)
+
+    async def _delivery(
+        self,
+        client: SessionClient,
+        event: ev.Event,
+        served: Served,
+        view: TurnView | None,
+        *,
+        channel: str,
+    ) -> Delivery | None:
+        """What comes of an event, where anything does."""
+        made: Delivery | None = None
         match event.body:
             case ev.TurnOpened() as opened:
-                delivery = await self._opened(served, view, opened, event, channel)
+                made = await self._opened(served, view, opened, event, channel)
             case ev.TurnEnded() as ended if view is not None:
-                delivery = await self._ended(
+                made = await self._ended(
                     client,
                     event,
                     channel,
@@ -169,35 +196,30 @@ class Courier:
                     threshold=served.attachment_threshold,
                 )
             case (ev.ApprovalRequested() | ev.QuestionAsked()) as request:
-                delivery = await self._asked(client, request, event, channel)
+                made = await self._asked(client, request, event, channel)
             case ev.RequestResolved() as resolved:
-                delivery = self._make(event, resolved=(resolved.request_id,))
+                made = self._make(event, resolved=(resolved.request_id,))
             case ev.MessageChanged() as changed:
-                delivery = self._message(changed, event, channel)
-            case ev.SessionChanged(phase=phase, detail=detail) if phase is not None:
-                self._waker.reached(phase, detail)
+                made = self._message(changed, event, channel)
             case ev.FileProduced() as file if view is None:
-                delivery = await self._file(client, file, event, channel)
-        if delivery is not None and self._is_news(event):
-            if await self._store.outbox.deliver(delivery):
-                self._told()
-            self._delivered = delivery.cursor
-            self._ack_wanted.set()
-        self._tell(event)
-        if isinstance(event.body, ev.TurnEnded) and view is not None:
-            self._views.pop(view.turn_id, None)
-            self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
-            self._moved()
-        elif view is not None:
-            self._board.changed(view.turn_id)
+                made = await self._file(client, file, event, channel)
+        return made
 
-    def _tell(self, event: ev.Event) -> None:
-        """Lets others hear of requests, also of those that are only read again."""
+    def _tell(self, event: ev.Event, view: TurnView | None) -> None:
+        """Lets others hear of what is no piece, also of what is only read again."""
         body = event.body
+        if isinstance(body, ev.SessionChanged) and body.phase is not None:
+            self._waker.reached(body.phase, body.detail)
+        if isinstance(body, ev.TextDelta) and view is not None and self._is_news(event):
+            self._count_first_text(view, event.at)
         if self._ears is not None and isinstance(body, ev.RequestResolved):
             self._ears.resolved(self._uid, body, at=event.at)
         elif self._ears is not None and isinstance(body, ev.ApprovalRequested | ev.QuestionAsked):
             self._ears.asked(self._uid, body)
+
+    def _count_first_text(self, view: TurnView, at: float) -> None:
+        if view.opened_at is not None and [b.next_index for b in view.blocks.values()] == [1]:
+            self._metrics.first_text(at - view.opened_at)
 
     def _view(self, event: ev.Event) -> TurnView | None:
         """The turn that an event belongs to, with the event in it."""

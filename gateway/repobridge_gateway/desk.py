@@ -13,6 +13,7 @@ from repobridge_gateway.channels import Channels, Served, served_by
 from repobridge_gateway.courier import Courier
 from repobridge_gateway.handover import Handover
 from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.requested import RequestEars
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.waking import ShownWaker
@@ -33,13 +34,15 @@ class Desk:
         members: Members,
         told: Callable[[], None],
         ears: RequestEars | None = None,
+        metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         def served() -> Served | None:
             return served_by(channels, uid)
 
-        board = LiveBoard(uid, store=store.outbox, editor=rest, clock=clock)
-        waker = ShownWaker(board, clock=clock)
+        counted = metrics or GatewayMetrics()
+        board = LiveBoard(uid, store=store.outbox, editor=rest, edited=counted.edited, clock=clock)
+        waker = ShownWaker(board, clock=clock, metrics=counted)
         self.handover = Handover(
             served,
             inbox=store.inbox,
@@ -47,6 +50,8 @@ class Desk:
             files=rest,
             waker=waker,
             me=lambda: rest.me,
+            metrics=counted,
+            clock=clock,
         )
         self.courier = Courier(
             uid,
@@ -57,6 +62,7 @@ class Desk:
             told=told,
             moved=self.handover.look,
             ears=ears,
+            metrics=counted,
             clock=clock,
         )
 

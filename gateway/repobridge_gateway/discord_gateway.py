@@ -29,6 +29,7 @@ from repobridge_gateway.chat import (
 from repobridge_gateway.decisions import Decisions
 from repobridge_gateway.desk import Desk, Desks
 from repobridge_gateway.marks import Marks
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.pacer import Pacer
 from repobridge_gateway.reception import Reception
 from repobridge_gateway.sender import Sender
@@ -36,6 +37,7 @@ from repobridge_gateway.store.port import Store
 from repobridge_gateway.store.sqlite import SqliteStore
 
 _TRIM_SECONDS = 3600.0
+_COUNT_SECONDS = 5.0
 _log = Logger(__name__)
 
 
@@ -67,8 +69,10 @@ class DiscordGateway:
         channels: Channels,
         *,
         companion: Companion | None = None,
+        metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.metrics = metrics or GatewayMetrics()
         self._settings = settings
         self._channels = channels
         self._companion = companion
@@ -83,6 +87,7 @@ class DiscordGateway:
                 self._channels,
                 store,
                 companion=self._companion,
+                metrics=self.metrics,
                 clock=self._clock,
             ).run()
         finally:
@@ -99,12 +104,14 @@ class _Serving:
         store: Store,
         *,
         companion: Companion | None,
+        metrics: GatewayMetrics,
         clock: Callable[[], float],
     ) -> None:
+        self._metrics = metrics
         self._store = store
         self._companion = companion
         self._pacer = Pacer()
-        self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer)
+        self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer, answered=metrics.answered)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
         self._sender = Sender(store, rest)
@@ -125,11 +132,18 @@ class _Serving:
                 members=members,
                 told=self._sender.look,
                 ears=self._decisions,
+                metrics=metrics,
                 clock=clock,
             ),
         )
         self._reception = Reception(
-            store=store, channels=channels, places=rest, members=members, hearers=self
+            store=store,
+            channels=channels,
+            places=rest,
+            members=members,
+            hearers=self,
+            metrics=metrics,
+            clock=clock,
         )
 
     async def run(self) -> None:
@@ -144,6 +158,7 @@ class _Serving:
             "desks": self._desks.run(),
             "decisions": self._decisions.run(),
             "trimming": self._trim(),
+            "counting": self._count(),
         }
         if self._companion is not None:
             parts["companion"] = self._companion.run(self._bot.rest)
@@ -156,6 +171,19 @@ class _Serving:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _count(self) -> None:
+        while True:
+            work = (await self._store.inbox.work()).values()
+            self._metrics.waits(
+                pieces=await self._store.outbox.counts(),
+                messages={
+                    "waiting": sum(each.waiting for each in work),
+                    "with the runner": sum(each.submitted for each in work),
+                },
+                calls=self._pacer.waiting,
+            )
+            await asyncio.sleep(_COUNT_SECONDS)
 
     def _hear(self, event: ChatEvent) -> None:
         if self._companion is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Protocol
@@ -18,10 +19,11 @@ from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.access import Members, Permission, refusal_sentence
 from repobridge_gateway.channels import Served
-from repobridge_gateway.chat import Attachment, ChatError, Fault
+from repobridge_gateway.chat import Attachment, ChatError, Fault, time_of
 from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.inbox import InboxState, Kept, Wish
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission, Upload
 from repobridge_gateway.speech import sentence
@@ -77,6 +79,8 @@ class Handover:
         files: Files,
         waker: Waker,
         me: Callable[[], str] = lambda: "",
+        metrics: GatewayMetrics | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`served` gives the bridge as it is now; None once it has no channel any more. `me` is
         our own id, by which people name us.
@@ -87,6 +91,8 @@ class Handover:
         self._files = files
         self._waker = waker
         self._me = me
+        self._metrics = metrics or GatewayMetrics()
+        self._clock = clock
         self._wanted = asyncio.Event()
         self._failures = 0
 
@@ -188,6 +194,8 @@ class Handover:
         await self._inbox.submitted(
             kept.message_id, version=kept.version, is_duplicate=answer.duplicate
         )
+        self._metrics.handed_over(self._clock() - time_of(kept.message_id))
+        _log.debug("message handed over", message_id=kept.message_id)
 
     async def _answered(self, kept: Kept, act: Callable[[], Awaitable[None]]) -> _Done:
         try:

@@ -26,6 +26,7 @@ from repobridge_gateway.fleet.presence import Presence
 from repobridge_gateway.fleet.servable import access_of
 from repobridge_gateway.fleet.status import BridgePhase
 from repobridge_gateway.fleet.tls_reach import Identity
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.settings import GatewaySettings
 
 _READY_LOOK_SECONDS = 0.5
@@ -49,7 +50,7 @@ async def serve(settings: GatewaySettings) -> None:
     configuration = await connection(settings.kubeconfig, settings.context)
     async with ApiClient(configuration) as client:
         fleet = _fleet(settings, client, identity)
-        presence = Presence(fleet)
+        presence, registry = Presence(fleet), CollectorRegistry()
         gateway = DiscordGateway(
             DiscordSettings(
                 bot=BotSettings(
@@ -61,8 +62,9 @@ async def serve(settings: GatewaySettings) -> None:
             ),
             fleet,
             companion=presence,
+            metrics=GatewayMetrics(registry),
         )
-        health, registry = Health(), CollectorRegistry()
+        health = Health()
         registry.register(_Bridges(fleet))
         with serving(settings.listen, health, registry) as port:
             _log.info("gateway starts", port=port, namespaces=",".join(settings.namespaces))

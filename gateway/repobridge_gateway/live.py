@@ -54,6 +54,7 @@ class LiveMessage:
         store: OutboxStore,
         editor: Editor,
         is_taken_up: bool = False,
+        edited: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`render` gives the message as it is to look at a time, in seconds since the epoch.
@@ -70,6 +71,7 @@ class LiveMessage:
         self._over = asyncio.Event()
         self._is_lost = False
         self._is_taken_up = is_taken_up
+        self._edited = edited
         self._pace = PACE_SECONDS
 
     def changed(self) -> None:
@@ -155,6 +157,7 @@ class LiveMessage:
             self._failed(error)
             return
         self._shown = piece
+        self._edited()
         # An edit that was held up says that Discord wants fewer of them.
         took = time.monotonic() - began
         slower = self._pace * 2 if took > 2 * PACE_SECONDS else self._pace * 0.9

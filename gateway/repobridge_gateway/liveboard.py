@@ -30,8 +30,11 @@ class LiveBoard:
         *,
         store: OutboxStore,
         editor: Editor,
+        edited: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`edited` hears of each edit."""
+        self._edited = edited
         self._uid = uid
         self._store = store
         self._editor = editor
@@ -120,6 +123,7 @@ class LiveBoard:
             store=self._store,
             editor=self._editor,
             is_taken_up=left is not None,
+            edited=self._edited,
             clock=self._clock,
         )
         task = asyncio.create_task(self._follow(made), name=f"live message of {turn}")

@@ -8,7 +8,9 @@ too much waits is not kept: its channel gets a gap, which history fills.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,9 +34,11 @@ from repobridge_gateway.chat import (
     Place,
     Reaction,
     ThreadSeen,
+    time_of,
 )
 from repobridge_gateway.commands import ToAgent
 from repobridge_gateway.inbox import Effect
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.port import Store
 
@@ -96,7 +100,11 @@ class Reception:
         places: Places,
         members: Members,
         hearers: Hearers,
+        metrics: GatewayMetrics | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._metrics = metrics or GatewayMetrics()
+        self._clock = clock
         self._store = store
         self._channels = channels
         self._places = places
@@ -214,6 +222,7 @@ class Reception:
             message, bridge=served.uid, conversation=conversation_of(served, place)
         )
         if receipt.is_new:
+            self._metrics.kept(self._clock() - time_of(message.message_id))
             _log.debug("message kept", message_id=message.message_id, state=receipt.state.value)
             self._hearers.work(served.uid)
 

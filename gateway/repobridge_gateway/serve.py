@@ -85,8 +85,9 @@ async def serve(served: Served) -> None:
     router = Router(fleet)
     server = await open_local_server(served.socket, fleet=fleet, router=router)
     _log.info("listening", socket=str(served.socket))
+    gateway = _discord(served, fleet) if _in_discord(config) else None
     try:
-        machines = _machines(fleet, served.metrics_address)
+        machines = _machines(fleet, served.metrics_address, gateway)
     except RepoBridgeError:
         await server.close()
         raise
@@ -94,7 +95,9 @@ async def serve(served: Served) -> None:
     running = asyncio.create_task(fleet.run(), name="fleet")
     async with _signals(on_first=stopping.set, on_second=fleet.kill):
         try:
-            await _until_ended(served, fleet, router, stopping, running)
+            await _until_ended(
+                served, fleet, router, stopping=stopping, running=running, gateway=gateway
+            )
         finally:
             _log.info("shutting down")
             await server.stop_accepting()
@@ -105,12 +108,14 @@ async def serve(served: Served) -> None:
                 await asyncio.to_thread(machines.close)
 
 
-def _machines(fleet: LocalFleet, address: str) -> MachineAddress | None:
+def _machines(
+    fleet: LocalFleet, address: str, gateway: DiscordGateway | None
+) -> MachineAddress | None:
     if not address:
         return None
     from repobridge_gateway.fleet import metrics  # noqa: PLC0415 - only where asked for
 
-    machines = metrics.serve(fleet, address)
+    machines = metrics.serve(fleet, address, gateway.metrics.registry if gateway else None)
     _log.info("metrics served", address=address, port=machines.port)
     return machines
 
@@ -119,12 +124,14 @@ async def _until_ended(
     served: Served,
     fleet: LocalFleet,
     router: Router,
+    *,
     stopping: asyncio.Event,
     running: asyncio.Task[None],
+    gateway: DiscordGateway | None,
 ) -> None:
+    """Until somebody asks for the end, or what serves has ended by itself."""
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(stopping.wait())]
-    if _in_discord(served.config):
-        gateway = _discord(served, fleet)
+    if gateway is not None:
         tasks.append(asyncio.create_task(gateway.run(), name="discord"))
     with contextlib.ExitStack() as stack:
         if served.console:

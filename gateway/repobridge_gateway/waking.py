@@ -12,13 +12,21 @@ from repobridge_gateway.fleet.port import Bridge
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.inbox import Kept
 from repobridge_gateway.liveboard import LiveBoard
+from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.render.wake import Wake, render_wake, stage_of
 
 
 class ShownWaker:
     """Wakes one bridge."""
 
-    def __init__(self, board: LiveBoard, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        board: LiveBoard,
+        *,
+        clock: Callable[[], float],
+        metrics: GatewayMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics or GatewayMetrics()
         self._board = board
         self._clock = clock
         self._wakes: dict[str, tuple[str, Wake]] = {}
@@ -39,9 +47,11 @@ class ShownWaker:
         except Refusal as refusal:
             channel, wake = self._wakes[kept.message_id]
             self._put(kept.message_id, channel, wake.failed(refusal.message))
+            self._metrics.woke(self._clock() - now, is_awake=False)
             raise
         finally:
             following.cancel()
+        self._metrics.woke(self._clock() - now, is_awake=True)
         self.reached(Phase.STARTING, "")
         return link
 

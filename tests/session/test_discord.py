@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text, bash
@@ -29,7 +31,9 @@ class Team:
     claude: Path
     api: FakeAnthropic
 
-    def serving(self, *, idle_timeout: str = "10m") -> AbstractAsyncContextManager[LiveServe]:
+    def serving(
+        self, *, idle_timeout: str = "10m", arguments: tuple[str, ...] = ()
+    ) -> AbstractAsyncContextManager[LiveServe]:
         return live_serve(
             self.directory,
             self.repository,
@@ -37,7 +41,7 @@ class Team:
             api=self.api,
             idle_timeout=idle_timeout,
             repo=f'provider: discord, channel_id: "{self.channel.id}"',
-            arguments=("--log-format", "json"),
+            arguments=arguments,
             defaults=(
                 "providers:\n  discord:\n"
                 f"    bot_token: {self.discord.token}\n    api_base: {self.discord.api_base}\n"
@@ -76,7 +80,9 @@ async def test_a_message_is_seen_answered_as_a_reply_and_remembered_across_a_sle
     team: Team,
 ) -> None:
     team.api.script(lambda _: Text(["An answer\n", "of two lines.\n"]))
-    async with team.serving(idle_timeout="1s") as serve:
+    async with team.serving(
+        idle_timeout="1s", arguments=("--metrics-address", "127.0.0.1:0")
+    ) as serve:
         await team.discord.until(lambda: team.discord.gateway.connected)
         first = team.ann.say(team.channel, "What does this do?")
         answer = await team.answer_to(first.id)
@@ -87,12 +93,33 @@ async def test_a_message_is_seen_answered_as_a_reply_and_remembered_across_a_sle
 
         second = team.ann.say(team.channel, "And then?")
         await team.answer_to(second.id)
+        told = await metrics_of(serve)
+        assert told["repobridge_gateway_kept_seconds_count"] == 2
+        assert told["repobridge_gateway_handover_seconds_count"] == 2
+        assert told["repobridge_gateway_first_text_seconds_count"] == 2
+        assert told['repobridge_gateway_wake_seconds_count{outcome="awake"}'] == 2
+        assert told['repobridge_gateway_discord_answers_total{kind="ok"}'] > 10
         asked = team.api.requests[-1]
         assert any("What does this do?" in prompt for prompt in asked.prompts)
         # Beside question and answer, one message showed each turn, and has shrunk by now.
         await team.discord.until(
             lambda: [m.content.startswith("-# ✓ Done") for m in _others(team)] == [True, True]
         )
+
+
+def _asks(message: SeenMessage, what: str) -> bool:
+    return "Allow once" in message.labels and what in message.content
+
+
+async def metrics_of(serve: LiveServe) -> dict[str, float]:
+    """What it counts, by name and labels."""
+    found = re.search(r"metrics served .*port=(\d+)", await serve.logged("metrics served"))
+    assert found is not None
+    url = f"http://127.0.0.1:{found[1]}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
 
 
 def _others(team: Team) -> list[SeenMessage]:
@@ -122,14 +149,14 @@ async def test_what_the_agent_wants_to_do_is_allowed_and_denied_by_button(team: 
     async with team.serving():
         await team.discord.until(lambda: team.discord.gateway.connected)
         asked = team.ann.say(team.channel, "Make two files, please")
-        first = await team.discord.until_seen(team.channel, lambda m: "touch allowed" in m.content)
+        first = await team.discord.until_seen(team.channel, lambda m: _asks(m, "touch allowed"))
         await team.ann.click(first, "Allow once")
         settled = await team.discord.until_seen(
             team.channel, lambda m: m.id == first.id and not m.buttons
         )
         assert "Allowed once by Ann" in settled.content
 
-        second = await team.discord.until_seen(team.channel, lambda m: "touch denied" in m.content)
+        second = await team.discord.until_seen(team.channel, lambda m: _asks(m, "touch denied"))
         form = await team.ann.click(second, "Deny…")
         assert form.modal is not None
         (field,) = form.modal.inputs

@@ -68,11 +68,18 @@ class Bot:
     """One bot at Discord."""
 
     def __init__(
-        self, settings: BotSettings, *, hear: Callable[[ChatEvent], None], pacer: Pacer
+        self,
+        settings: BotSettings,
+        *,
+        hear: Callable[[ChatEvent], None],
+        pacer: Pacer,
+        answered: Callable[[int], None] = lambda status: None,
     ) -> None:
-        """`hear` takes every event at once, and may not wait."""
+        """`hear` takes every event at once, and may not wait; `answered` hears the status of each
+        answer of Discord's, 0 where none came.
+        """
         self._settings = settings
-        self._client = _Client(settings, hear)
+        self._client = _Client(settings, hear, answered)
         self.rest = Rest(self._client.http, pacer)
 
     async def run(self) -> None:
@@ -118,7 +125,12 @@ class Bot:
 class _Client(discord.AutoShardedClient):
     """The library's client: no cache of messages or members, nothing kept for buttons."""
 
-    def __init__(self, settings: BotSettings, hear: Callable[[ChatEvent], None]) -> None:
+    def __init__(
+        self,
+        settings: BotSettings,
+        hear: Callable[[ChatEvent], None],
+        answered: Callable[[int], None],
+    ) -> None:
         intents = discord.Intents.none()
         intents.guilds = True
         intents.guild_messages = True
@@ -131,7 +143,7 @@ class _Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             allowed_mentions=discord.AllowedMentions.none(),
             proxy=settings.proxy or None,
-            enable_debug_events=False,
+            http_trace=_trace(answered),
         )
         self._hear = hear
 
@@ -234,6 +246,21 @@ class _Client(discord.AutoShardedClient):
                 is_archived=thread.archived,
             )
         )
+
+
+def _trace(answered: Callable[[int], None]) -> aiohttp.TraceConfig:
+    """Hears of every answer, those too that the library itself waits out and tries again."""
+    trace = aiohttp.TraceConfig()
+
+    async def ended(_: object, __: object, params: aiohttp.TraceRequestEndParams) -> None:
+        answered(params.response.status)
+
+    async def broke(_: object, __: object, ___: aiohttp.TraceRequestExceptionParams) -> None:
+        answered(0)
+
+    trace.on_request_end.append(ended)
+    trace.on_request_exception.append(broke)
+    return trace
 
 
 @contextlib.contextmanager

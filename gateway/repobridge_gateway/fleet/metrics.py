@@ -47,9 +47,14 @@ class FleetMetrics(Collector):
         yield from _of_runners([each for each in bridges if each.status.value.link is not None])
 
 
-def serve(fleet: LocalFleet, address: str) -> MachineAddress:
-    """Serves them at HOST:PORT in threads of their own until it is closed; raises MetricsError."""
-    registry = CollectorRegistry()
+def serve(
+    fleet: LocalFleet, address: str, registry: CollectorRegistry | None = None
+) -> MachineAddress:
+    """Serves them at HOST:PORT in threads of their own until it is closed; raises MetricsError.
+
+    `registry` has what else is to be served there.
+    """
+    registry = registry or CollectorRegistry()
     registry.register(FleetMetrics(fleet))
     try:
         machines = MachineAddress(address, registry)
