@@ -238,3 +238,5 @@ class _Serving:
 
     def thread_seen(self, thread: ThreadSeen) -> None:
         """A thread was made, archived or revived."""
+        if not thread.is_archived:
+            self._sender.permitted(thread.place.channel_id)
