@@ -29,6 +29,9 @@ from tests.tied import tied
 
 __all__ = ["team", "user"]
 
+PATIENCE_SECONDS = 120.0
+_BRIDGES = "repobridge_gateway_bridges{"
+
 
 @pytest.fixture
 async def discord() -> AsyncIterator[Discord]:
@@ -47,8 +50,8 @@ class Gateway:
         self._directory = directory
         self.tls = directory / "gateway"
 
-    def start(self, log: Path) -> Operator:
-        """A process with its log; one store for all of them."""
+    def start(self, log: Path, *, guild: str) -> Operator:
+        """A process with its log; one store for all of them, and one guild for the namespace."""
         token, config = self._directory / "token", self._directory / "gateway.yaml"
         token.write_text(f"{self._discord.token}\n")
         told = {
@@ -59,6 +62,7 @@ class Gateway:
             "kubeconfig": str(self._user.kubeconfig),
             "tls_directory": str(self.tls),
             "listen": "127.0.0.1:0",
+            "tenancy": [{"namespaces": [self._namespace], "guilds": [guild]}],
         }
         config.write_text(json.dumps(told))
         command = [sys.executable, "-m", "repobridge_gateway", "--config", str(config)]
@@ -74,11 +78,12 @@ class Gateway:
         return Operator(process, log)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Operator]:
-        """One that hears both sides, killed at the end."""
-        gateway = self.start(self._directory / "gateway.log")
+    async def running(self, *, guild: str) -> AsyncIterator[Operator]:
+        """One that hears both sides and serves its bridge, killed at the end."""
+        gateway = self.start(self._directory / "gateway.log", guild=guild)
         try:
             await gateway.logged("gateway ready")
+            await serves(int((await gateway.logged("gateway starts"))["port"]))
             yield gateway
         finally:
             gateway.kill()
@@ -92,6 +97,17 @@ def answer(port: int, path: str) -> tuple[int, str]:
         return error.code, ""
 
 
+async def serves(port: int) -> None:
+    """Waits until it serves a bridge: Discord is asked first whose channel it is."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            _, metrics = await asyncio.to_thread(answer, port, "/metrics")
+            lines = [each for each in metrics.splitlines() if each.startswith(_BRIDGES)]
+            if any(not each.endswith(" 0.0") for each in lines):
+                return
+            await asyncio.sleep(0.05)
+
+
 async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
     user: User, team: Team, discord: Discord, tmp_path: Path
 ) -> None:
@@ -102,7 +118,7 @@ async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
     made = await team.make(discord={"channelId": str(channel.id)}, access=access)
     gateway = Gateway(user, team.place.namespace, discord, tmp_path)
     swap(gateway.tls, await material(team.place, GATEWAY_SECRET))
-    async with gateway.running() as process, team.runner(made):
+    async with gateway.running(guild=str(guild.id)) as process, team.runner(made):
         port = int((await process.logged("gateway starts"))["port"])
         assert (await asyncio.to_thread(answer, port, "/readyz"))[0] == 200
         asked = ann.say(channel, "hello")
@@ -113,7 +129,7 @@ async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
         assert 'repobridge_gateway_bridges{phase="ready"} 1.0' in metrics
 
         # Its store is its own: a second gateway says so, and ends.
-        second = gateway.start(tmp_path / "second.log")
+        second = gateway.start(tmp_path / "second.log", guild=str(guild.id))
         assert await asyncio.to_thread(second.process.wait, 120) == 2
         assert "Another gateway" in second.log.read_text()
 
@@ -121,7 +137,7 @@ async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
         assert [line for line in process.lines() if line.get("level") == "error"] == []
     # What is asked while nobody listens is answered once somebody does.
     late = ann.say(channel, "hello again")
-    async with gateway.running(), team.runner(made):
+    async with gateway.running(guild=str(guild.id)), team.runner(made):
         await discord.until_seen(channel, lambda m: m.reply_to == late.id)
     replies = [m.reply_to for m in discord.seen(channel) if m.reply_to]
     assert replies == [asked.id, late.id]
