@@ -23,10 +23,11 @@ from repobridge.session import codec
 from repobridge.session.refusals import from_rpc_error
 from repobridge.session.v1 import session_pb2 as pb
 from repobridge.session.v1.session_pb2_grpc import SessionServiceStub
-from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.cluster.kubectl import Kubectl
 from repobridge_cli.detach import DetachKeys
 from repobridge_cli.local_client import NotServing
 from repobridge_cli.place import Place, opened_runner
+from repobridge_gateway.fleet.observed import ClusterError
 from repobridge_gateway.lines import one_line
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from typing import TextIO
 
 from repobridge import telemetry
 from repobridge.errors import Refusal
-from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.cluster.kubectl import Kubectl
 from repobridge_cli.local_client import NotServing
 from repobridge_cli.one_question import ask
 from repobridge_cli.person import wants_colour
 from repobridge_cli.place import Place, opened_peer
 from repobridge_gateway.console import PipeConsole, TerminalConsole
 from repobridge_gateway.conversation import Conversation, Selected
+from repobridge_gateway.fleet.observed import ClusterError
 from repobridge_gateway.lines import Line, Tone
 
 UNREACHED = 2

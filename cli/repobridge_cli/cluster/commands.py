@@ -15,9 +15,10 @@ from repobridge_cli.cluster import observed
 from repobridge_cli.cluster.bridge import scale
 from repobridge_cli.cluster.exec_stream import CONTAINER
 from repobridge_cli.cluster.fleet import opened_bridge
-from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.cluster.kubectl import Kubectl
 from repobridge_cli.cluster.tables import sessions_table
 from repobridge_cli.place import told
+from repobridge_gateway.fleet.observed import ClusterError, Observed
 
 DONE, FAILED = 0, 1
 
@@ -95,7 +96,7 @@ async def _logs(kubectl: Kubectl, name: str, *, follow: bool) -> None:
     os.execv(command[0], command)  # noqa: S606 - the path is that of the kubectl found
 
 
-async def _with_pod(kubectl: Kubectl, name: str) -> observed.Observed:
+async def _with_pod(kubectl: Kubectl, name: str) -> Observed:
     """The bridge, if it is awake: nobody is woken to be looked at."""
     seen = await observed.get(kubectl, name)
     if not seen.pod_name:

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import grpc
 
 from repobridge.tunnel import serve_tunnel
-from repobridge_cli.cluster.kubectl import ClusterError, Kubectl, end, words_of
+from repobridge_cli.cluster.kubectl import Kubectl, end, words_of
+from repobridge_gateway.fleet.observed import ClusterError
 from repobridge_gateway.session_client import CHANNEL_OPTIONS
 
 CONTAINER = "runner"

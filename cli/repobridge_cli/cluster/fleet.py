@@ -11,8 +11,9 @@ from repobridge.errors import Refusal, Status
 from repobridge.session.events import Actor
 from repobridge_cli.cluster import observed
 from repobridge_cli.cluster.bridge import ClusterBridge
-from repobridge_cli.cluster.kubectl import ClusterError, Kubectl
+from repobridge_cli.cluster.kubectl import Kubectl
 from repobridge_cli.person import this_person
+from repobridge_gateway.fleet.observed import ClusterError
 
 
 class ClusterFleet:
