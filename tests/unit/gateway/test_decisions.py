@@ -481,3 +481,26 @@ async def test_the_answers_to_a_real_agents_questions_reach_its_model(
         assert (await live.ended("m1")).final_markdown == "thanks"
     [result] = anthropic_api.requests[-1].tool_results
     assert ("Blue" in result.text, "enormous" in result.text) == (True, True)
+
+
+async def test_a_turn_that_a_crash_has_cut_is_offered_and_goes_on_as_who_wants_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    scripted = ScriptedClaude(tmp_path / "agent", forget_cut=True)
+    manager, desk = stage.people["manager"], stage.desk()
+    stage.begin(asyncio.create_task(desk.run()))
+    async with (
+        scripted_runner(tmp_path, scripted, confirm_seconds=4.0) as runner,
+        stage.bridge.joined(runner),
+    ):
+        assert (await runner.turn("%die")).outcome is ev.TurnOutcome.LOST
+        lost = await stage.discord.until_seen(
+            stage.channel, lambda each: each.labels == ["Continue", "Discard"]
+        )
+        await manager.click(lost, "Continue")
+        await stage.settled(lost, lambda each: "Continued by The-manager" in each.content)
+        desk.handover.look()
+        assert (await runner.ended(str(lost.id))).outcome is ev.TurnOutcome.COMPLETED
+    [opened] = [each for each in runner.of(ev.TurnOpened) if each.message_id == str(lost.id)]
+    assert opened.actor == by(manager)
+    assert scripted.executed()[-1].endswith(GO_ON)
