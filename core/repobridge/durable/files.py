@@ -78,12 +78,16 @@ def writer_connection(path: Path, *, migrations: Sequence[Sequence[str]]) -> sql
     """The connection that writes, each commit on disk before it returns; makes and migrates."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = _connect(path, mode="rw")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table only
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-    migrate(connection, migrations)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table only
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+        migrate(connection, migrations)
+    except BaseException:
+        connection.close()  # or its lock would stay until somebody collects the error
+        raise
     return connection
 
 
