@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from repobridge.durable import files
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import Cursor
 from repobridge_gateway.inbox import InboxState
@@ -161,16 +160,6 @@ async def test_a_store_of_a_later_version_is_refused_and_kept(tmp_path: Path) ->
     with pytest.raises(StoreError, match="schema version 99"):
         await open_store(tmp_path)
     assert path.read_bytes() == before
-
-
-def test_an_older_database_is_brought_up_step_by_step(tmp_path: Path) -> None:
-    path = tmp_path / "old.sqlite"
-    steps = [("CREATE TABLE a (x)",), ("ALTER TABLE a ADD COLUMN y", "INSERT INTO a VALUES (1, 2)")]
-    files.writer_connection(path, migrations=steps[:1]).close()
-    for _ in range(2):
-        with closing(files.writer_connection(path, migrations=steps)) as connection:
-            assert connection.execute("SELECT * FROM a").fetchall() == [(1, 2)]
-            assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 async def test_a_store_that_another_program_locks_says_so_and_goes_on(
