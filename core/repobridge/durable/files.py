@@ -79,6 +79,7 @@ def writer_connection(path: Path, *, migrations: Sequence[Sequence[str]]) -> sql
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = _connect(path, mode="rw")
     try:
+        _version(connection, migrations)  # a newer file is refused before anything is written
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table only
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -96,15 +97,20 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]])
 
     `PRAGMA user_version` counts: entry i of the migrations leads from version i to i + 1.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(migrations):
-        raise NewerSchemaError(version, known=len(migrations))
+    version = _version(connection, migrations)
     for target, statements in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         for statement in statements:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {target}")
         connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise NewerSchemaError(version, known=len(migrations))
+    return int(version)
 
 
 def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
