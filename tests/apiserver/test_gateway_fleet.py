@@ -27,7 +27,7 @@ from repobridge_gateway import rbac
 from repobridge_gateway.access import Access, Permission, Rule
 from repobridge_gateway.channels import Served
 from repobridge_gateway.fleet.bridge_api import BridgeApi
-from repobridge_gateway.fleet.kubernetes import KubernetesFleet
+from repobridge_gateway.fleet.kubernetes import REACHING_SECONDS, KubernetesFleet
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.fleet.tls_reach import Identity
 from repobridge_operator.resources.identity import GATEWAY_SECRET
@@ -68,13 +68,20 @@ def role() -> TlsMaterial:
 
 @asynccontextmanager
 async def running(
-    user: User, namespace: str, tls: Path, *, silence_seconds: float = 90.0
+    user: User,
+    namespace: str,
+    tls: Path,
+    *,
+    silence_seconds: float = 90.0,
+    reaching_seconds: float = REACHING_SECONDS,
 ) -> AsyncIterator[tuple[KubernetesFleet, Identity]]:
     """A fleet at work; what it fails with is raised."""
     identity = Identity(ClientTls(TlsDirectory(tls)))
     async with user.client() as client:
         api = BridgeApi(client, silence_seconds=silence_seconds)
-        fleet = KubernetesFleet(api, identity, namespaces=[namespace], reaching_seconds=1.0)
+        fleet = KubernetesFleet(
+            api, identity, namespaces=[namespace], reaching_seconds=reaching_seconds
+        )
         task = asyncio.create_task(fleet.run())
         try:
             yield fleet, identity
@@ -87,7 +94,7 @@ async def running(
 @pytest.fixture
 async def fleet(user: User, namespace: str, tmp_path: Path) -> AsyncIterator[KubernetesFleet]:
     swap(tmp_path / "gateway", role())
-    async with running(user, namespace, tmp_path / "gateway") as (made, _):
+    async with running(user, namespace, tmp_path / "gateway", reaching_seconds=1.0) as (made, _):
         yield made
 
 
@@ -272,7 +279,6 @@ async def test_channels_follow_the_watch_whatever_becomes_of_it(
         api_proxy.refuse(503, method="GET", path="repobridges", times=3)
         api_proxy.cut_watches(path="repobridges")
         await changes(fleet, place, 1504)
-        assert fleet.is_current
         api_proxy.refuse(503, method="PATCH", path="/scale", times=2)
         waking = asyncio.ensure_future(one.bridge.awake())
         await wished(place, 1)
