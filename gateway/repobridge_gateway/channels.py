@@ -33,6 +33,10 @@ class Served:
     """Whether a message shows the turn while it runs."""
     stages: tuple[WakeStage, ...] = tuple(WakeStage)
     """What a wake goes through."""
+    idle_seconds: float | None = None
+    """After how long without a turn it sleeps; None: nobody has said."""
+    attach: str = ""
+    """The command that opens its live terminal; a session's follows as `--conversation ID`."""
 
 
 class Channels(Protocol):

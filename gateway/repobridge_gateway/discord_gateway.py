@@ -30,9 +30,12 @@ from repobridge_gateway.decisions import Decisions
 from repobridge_gateway.desk import Desk, Desks
 from repobridge_gateway.marks import Marks
 from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.operations import ServedOperations
 from repobridge_gateway.pacer import Pacer
 from repobridge_gateway.reception import Reception
+from repobridge_gateway.registering import Registering
 from repobridge_gateway.sender import Sender
+from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.store.sqlite import SqliteStore
 
@@ -122,6 +125,17 @@ class _Serving:
         self._decisions = Decisions(
             store=store, rest=rest, channels=channels, work=self.work, clock=clock
         )
+        self._commands = SlashCommands(
+            store=store,
+            rest=rest,
+            channels=channels,
+            members=members,
+            operations=ServedOperations(self._sender.last_error),
+            told=self._sender.look,
+            clock=clock,
+        )
+        self._registering = Registering(rest, channels)
+        self._connected = asyncio.Event()
         self._desks = Desks(
             channels,
             lambda uid: Desk(
@@ -157,6 +171,7 @@ class _Serving:
             "marks": self._marks.run(),
             "desks": self._desks.run(),
             "decisions": self._decisions.run(),
+            "commands": self._register(),
             "trimming": self._trim(),
             "counting": self._count(),
         }
@@ -171,6 +186,7 @@ class _Serving:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._commands.close()
 
     async def _count(self) -> None:
         while True:
@@ -190,6 +206,11 @@ class _Serving:
             self._companion.hear(event)
         self._reception.hear(event)
 
+    async def _register(self) -> None:
+        """Who we are to register for is known once we are connected."""
+        await self._connected.wait()
+        await self._registering.run()
+
     async def _trim(self) -> None:
         while True:
             rows = await self._store.trim()
@@ -200,6 +221,7 @@ class _Serving:
 
     def connected(self, *, resumed: bool) -> None:
         """Discord speaks to us again."""
+        self._connected.set()
         self._catch_up.connected(resumed=resumed)
 
     def overflowed(self, channel_id: str) -> None:
@@ -229,9 +251,12 @@ class _Serving:
         """Somebody clicked or commanded."""
         if interaction.kind in {InteractionKind.COMPONENT, InteractionKind.MODAL}:
             self._decisions.interaction(interaction)
+        else:
+            self._commands.interaction(interaction)
 
     def text_command(self, message: ChatMessage, served: Served) -> None:
         """Somebody wrote a command of ours as text."""
+        self._commands.text_command(message, served)
 
     def channel_gone(self, channel_id: str) -> None:
         """A channel is not there any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -172,6 +173,8 @@ def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
             access=access.OPEN,
             attachment_threshold=config.output_threshold,
             stages=(WakeStage.STARTING,),
+            idle_seconds=served.fleet.idle_policy.idle_seconds,
+            attach=f"repobridge attach {shlex.quote(bridge.name)}",
         )
         for bridge in _in_discord(config)
     )

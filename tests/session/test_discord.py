@@ -168,6 +168,26 @@ async def test_what_the_agent_wants_to_do_is_allowed_and_denied_by_button(team: 
     assert not (team.repository / "denied").exists()
 
 
+async def test_commands_say_how_a_session_stands_and_put_it_to_sleep(team: Team) -> None:
+    team.api.script(lambda _: Text("Yes.\n"))
+    registered = "PUT /applications/{application_id}/guilds/{guild_id}/commands"
+    async with team.serving() as serve:
+        await team.discord.until(lambda: any(r.route == registered for r in team.discord.requests))
+        resting = await team.ann.command(team.channel, "status")
+        await team.discord.until(lambda: "asleep" in resting.text)
+        assert resting.is_ephemeral
+        await team.answer_to(team.ann.say(team.channel, "Are you there?").id)
+        standing = await team.ann.command(team.channel, "status")
+        await team.discord.until(lambda: "tokens" in standing.text)
+        assert "sleeps in" in standing.text
+        how = await team.ann.command(team.channel, "attach")
+        await team.discord.until(lambda: "repobridge attach demo" in how.text)
+        await team.ann.command(team.channel, "sleep")
+        await serve.logged("stopping idle llm")
+        written = team.ann.say(team.channel, "/status")
+        assert "sleep" in (await team.answer_to(written.id)).content
+
+
 async def test_a_serve_that_is_killed_in_mid_turn_answers_once_all_the_same(team: Team) -> None:
     gate = Gate()
     team.api.when("the long one", Text(["It takes\n", gate, "its time.\n"]))

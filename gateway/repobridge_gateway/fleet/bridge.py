@@ -33,6 +33,8 @@ from repobridge_gateway.places import BridgePlaces, PlaceError, bridge_uid, made
 from repobridge_gateway.session_client import CHANNEL_OPTIONS, SessionClient
 from repobridge_gateway.watched import Watched
 
+_ASKED = "Asked"
+_TURN_SECONDS = 0.5
 _SAVE_SECONDS = 5.0
 _RESUBSCRIBE_SECONDS = 0.2
 
@@ -65,6 +67,7 @@ class LocalBridge:
         self._log = Logger(__name__, {"repo": spec.name})
         self._wanted = asyncio.Event()
         self._closing = asyncio.Event()
+        self._sleep_wanted = asyncio.Event()
         self._process: RunnerProcess | None = None
         self._crashes = 0
         if self.reader.progress.has_work:
@@ -118,6 +121,11 @@ class LocalBridge:
             raise Refusal(Status.UNAVAILABLE, "WAKE_FAILED", status.reason)
         return status.link
 
+    async def sleep(self) -> None:
+        """Has the runner end as soon as no turn runs; what waits in its queue wakes it again."""
+        if self.status.value.link is not None:
+            self._sleep_wanted.set()
+
     def accepted(self, message_id: str) -> None:
         """Remembers that the runner holds a message, though its event may not have come yet."""
         self.reader.accepted(message_id)
@@ -161,6 +169,7 @@ class LocalBridge:
                 await process.end(grace_seconds=self._settings.shutdown_grace_seconds)
                 return
             woken_at = time.monotonic()
+            self._sleep_wanted.clear()
             self._set(BridgePhase.READY, link=link)
             self.tell(NoticeCode.READY, f"{self.spec.name} is awake.")
             ending = await self._attend(link, process)
@@ -241,6 +250,8 @@ class LocalBridge:
         )
         if decision.action is IdleAction.DRAIN_AFTER_TURN:
             text = f"LLM stopped after {idle} without a turn; what ran in the background was ended"
+        if decision.reason == _ASKED:
+            text = "LLM stopped, as somebody asked for it"
         self.tell(NoticeCode.IDLE_TIMEOUT, text)
 
     async def _watch_idle(self, client: SessionClient) -> IdleDecision:
@@ -250,11 +261,15 @@ class LocalBridge:
         awake_since, drain_id = time.time(), str(uuid.uuid4())
         delay = longest
         while True:
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._sleep_wanted.wait()
             delay = longest
             with contextlib.suppress(Refusal):
                 activity = await client.activity(terminal_idle_seconds=policy.idle_seconds)
                 decision = decide(activity, policy=policy, awake_since=awake_since, now=time.time())
+                if self._sleep_wanted.is_set():
+                    decision = IdleDecision(action=IdleAction.DRAIN_AFTER_TURN, reason=_ASKED)
                 if decision.action is IdleAction.STAY:
                     delay = max(0.05, min(longest, decision.check_after_seconds))
                 elif await client.drain(
@@ -263,6 +278,8 @@ class LocalBridge:
                     terminal_idle_seconds=policy.idle_seconds,
                 ):
                     return decision
+            if self._sleep_wanted.is_set():
+                await asyncio.sleep(_TURN_SECONDS)  # until the turn that runs has ended
 
     async def _crashed(self, process: RunnerProcess, *, steady: bool) -> None:
         how = exit_sentence(await process.wait(), process.last_line)

@@ -63,6 +63,8 @@ def served(resource: RepoBridge, bridge: Bridge, *, default_access: Access) -> S
         threads_are_sessions=discord.threads is Threads.SESSION,
         attachment_threshold=spec.output.attachment_threshold,
         streaming=spec.output.streaming,
+        idle_seconds=spec.scaling.idle_seconds,
+        attach=f"kubectl bridge attach -n {resource.metadata.namespace} {resource.metadata.name}",
     )
 
 

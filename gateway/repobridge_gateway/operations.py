@@ -1,0 +1,53 @@
+"""What commands may do to a bridge, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from repobridge.errors import Refusal, Status
+from repobridge.session.events import MAIN_CONVERSATION, Actor
+from repobridge.telemetry import Logger
+from repobridge_gateway.channels import Served
+
+_log = Logger(__name__)
+
+
+@runtime_checkable
+class Sleeper(Protocol):
+    """A bridge that can be put to sleep from here."""
+
+    async def sleep(self) -> None:
+        """Has it sleep as soon as its turn ends; raises a Refusal."""
+
+
+class ServedOperations:
+    """Operations on served bridges."""
+
+    def __init__(self, last_error: Callable[[str], str]) -> None:
+        """`last_error` says what keeps a channel from hearing us; empty: nothing does."""
+        self._last_error = last_error
+
+    def idle_seconds(self, served: Served) -> float | None:
+        """After how long without a turn a bridge sleeps; None: nobody has said."""
+        return served.idle_seconds
+
+    async def sleep(self, served: Served, actor: Actor) -> None:
+        """Has a bridge sleep as soon as nothing runs; raises a Refusal where it can't."""
+        if not isinstance(served.bridge, Sleeper):
+            raise Refusal(
+                Status.FAILED_PRECONDITION,
+                "NOT_FROM_HERE",
+                f"{served.bridge.name} can't be put to sleep from here.",
+            )
+        _log.info("sleep asked for", bridge=served.bridge.name, user=actor.id)
+        await served.bridge.sleep()
+
+    def attach(self, served: Served, conversation: str) -> str:
+        """The command line that opens a session's live terminal."""
+        other = "" if conversation == MAIN_CONVERSATION else f" --conversation {conversation}"
+        return f"{served.attach}{other}"
+
+    def problems(self, channel_id: str) -> Sequence[str]:
+        """What is in the way of a channel, as sentences."""
+        return tuple(filter(None, [self._last_error(channel_id)]))
