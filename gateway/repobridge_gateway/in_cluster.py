@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterable
 
 from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from repobridge.connection import connection
@@ -22,9 +22,9 @@ from repobridge_gateway.bot.client import BotSettings
 from repobridge_gateway.discord_gateway import DiscordGateway, DiscordSettings
 from repobridge_gateway.fleet.bridge_api import BridgeApi
 from repobridge_gateway.fleet.kubernetes import KubernetesFleet
+from repobridge_gateway.fleet.metrics import by_phase
 from repobridge_gateway.fleet.presence import Presence
 from repobridge_gateway.fleet.servable import access_of
-from repobridge_gateway.fleet.status import BridgePhase
 from repobridge_gateway.fleet.tls_reach import Identity
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.settings import GatewaySettings
@@ -125,12 +125,4 @@ class _Bridges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Asked for by a thread of the server: it only reads values that are replaced whole."""
-        count = dict.fromkeys(BridgePhase, 0)
-        for each in self._fleet.served.value.values():
-            count[each.bridge.status.value.phase] += 1
-        family = GaugeMetricFamily(
-            "repobridge_gateway_bridges", "Bridges that are served.", labels=["phase"]
-        )
-        for phase, number in count.items():
-            family.add_metric([phase.name.lower()], number)
-        yield family
+        yield by_phase([each.bridge for each in self._fleet.served.value.values()])

@@ -126,7 +126,7 @@ async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
         assert reply.author == "repobridge"
         assert await team.replicas() == 1
         _, metrics = await asyncio.to_thread(answer, port, "/metrics")
-        assert 'repobridge_gateway_bridges{phase="ready"} 1.0' in metrics
+        assert 'repobridge_gateway_bridges{phase="READY"} 1.0' in metrics
 
         # Its store is its own: a second gateway says so, and ends.
         second = gateway.start(tmp_path / "second.log", guild=str(guild.id))

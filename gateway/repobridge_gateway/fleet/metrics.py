@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from repobridge.errors import RepoBridgeError
 from repobridge.machine_address import MachineAddress
 from repobridge_gateway.fleet.bridge import LocalBridge
 from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.port import Bridge
 from repobridge_gateway.fleet.status import BridgePhase
 
 _AT_ONCE = 8
@@ -37,14 +39,17 @@ class FleetMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every metric, as it stands."""
         bridges = list(self._fleet.bridges.values())
-        phases = GaugeMetricFamily(
-            "repobridge_gateway_bridges", "Bridges by phase.", labels=["phase"]
-        )
-        for phase in BridgePhase:
-            count = sum(each.status.value.phase is phase for each in bridges)
-            phases.add_metric([phase.name], count)
-        yield phases
+        yield by_phase(bridges)
         yield from _of_runners([each for each in bridges if each.status.value.link is not None])
+
+
+def by_phase(bridges: Iterable[Bridge]) -> Metric:
+    """How many bridges stand where."""
+    count = Counter(each.status.value.phase for each in bridges)
+    family = GaugeMetricFamily("repobridge_gateway_bridges", "Bridges by phase.", labels=["phase"])
+    for phase in BridgePhase:
+        family.add_metric([phase.name], count[phase])
+    return family
 
 
 def serve(
