@@ -30,6 +30,7 @@ from repobridge_gateway.fleet.bridge_api import BridgeApi
 from repobridge_gateway.fleet.kubernetes import REACHING_SECONDS, KubernetesFleet
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.fleet.tls_reach import Identity
+from repobridge_gateway.operations import Sleeper
 from repobridge_operator.resources.identity import GATEWAY_SECRET
 from scripts.crds.definition import FILE
 from tests.apiserver.access import User
@@ -213,6 +214,9 @@ async def test_the_wish_is_made_anew_and_each_step_and_failure_is_told(
     assert not waking.done()
     await says(place, "Failed", "SecretMissing", 'Secret "anthropic" is missing; create it.')
     assert await refusal(waking) == ("WAKE_FAILED", 'Secret "anthropic" is missing; create it.')
+    assert isinstance(one.bridge, Sleeper)
+    await one.bridge.sleep()
+    await wished(place, 0)
     await place.change(suspend=True)
     await says(place, "Suspended", "Suspended", "The bridge is suspended, and messages wait.")
     await until(one, lambda s: s.phase is BridgePhase.ASLEEP)
@@ -269,6 +273,8 @@ async def test_channels_follow_the_watch_whatever_becomes_of_it(
             require_mention=True,
             threads_are_sessions=False,
             streaming=False,
+            idle_seconds=600.0,
+            attach=f"kubectl bridge attach -n {place.namespace} one",
         )
         await changes(fleet, place, 1501)
         api_proxy.expire_watches(path="repobridges")

@@ -79,9 +79,9 @@ class _KubectlReach:
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
 
-    async def ask(self, name: str) -> None:
-        """Wishes a bridge awake; raises ClusterError."""
-        await scale(self._kubectl, name, 1)
+    async def wish(self, name: str, replicas: int) -> None:
+        """Wishes a bridge awake or asleep; raises ClusterError."""
+        await scale(self._kubectl, name, replicas)
 
     @asynccontextmanager
     async def opened(self, seen: Observed) -> AsyncIterator[_ExecLine]:

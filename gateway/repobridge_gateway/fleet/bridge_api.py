@@ -102,12 +102,12 @@ class BridgeApi:
         self._watch_seconds = watch_seconds
         self._silence_seconds = silence_seconds
 
-    async def ask(self, namespace: str, name: str) -> None:
-        """Wishes a bridge awake through `/scale`; raises a Refusal."""
+    async def wish(self, namespace: str, name: str, replicas: int) -> None:
+        """Says through `/scale` how many pods a bridge is to have; raises a Refusal."""
         path = f"{_path(namespace)}/{name}/scale"
         for pause in (*_ASK_PAUSES_SECONDS, None):
             try:
-                await self._call("PATCH", path, body={"spec": {"replicas": 1}})
+                await self._call("PATCH", path, body={"spec": {"replicas": replicas}})
                 return
             except _Failed as failure:
                 if not failure.passes or pause is None:
@@ -274,7 +274,7 @@ def _refusal(failure: _Failed, bridge: str) -> Refusal:
     return Refusal(
         Status.UNAVAILABLE,
         "WISH_REFUSED",
-        f"The cluster does not take the wish to wake {bridge}: {failure.message}",
+        f"The cluster does not take a wish for {bridge}: {failure.message}",
     )
 
 

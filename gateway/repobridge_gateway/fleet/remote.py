@@ -58,8 +58,10 @@ class Reach(Protocol):
     def again_seconds(self) -> float:
         """How long to wait before a pod that did not answer is asked again."""
 
-    async def ask(self, name: str) -> None:
-        """Wishes a bridge awake; raises ClusterError, or a Refusal where that may pass."""
+    async def wish(self, name: str, replicas: int) -> None:
+        """Wishes a bridge awake (1) or asleep (0); raises ClusterError, or a Refusal where that
+        may pass.
+        """
 
     def opened(self, seen: Observed) -> AbstractAsyncContextManager[Line]:
         """A way to the pod that a bridge has; raises ClusterError."""
@@ -124,7 +126,7 @@ class RemoteBridge:
         self._waiting += 1
         try:
             if seen.wish == 0:
-                await self._reach.ask(self.name)
+                await self._reach.wish(self.name, 1)
             status = await self._settled(seen, failures)
         finally:
             self._waiting -= 1
@@ -137,6 +139,10 @@ class RemoteBridge:
         status = self.status.value
         reason = "CLUSTER_LOST" if status.closed else "WAKE_FAILED"
         return Refusal(Status.UNAVAILABLE, reason, status.reason)
+
+    async def sleep(self) -> None:
+        """Has it sleep as soon as its turn ends; raises a Refusal, or ClusterError."""
+        await self._reach.wish(self.name, 0)
 
     def accepted(self, message_id: str) -> None:
         """The operator keeps it awake while it has work: nothing is to be remembered here."""
@@ -188,7 +194,7 @@ class RemoteBridge:
             if not self._waiting or seen.wish or seen.is_suspended or seen.refusal:
                 continue
             try:
-                await self._reach.ask(self.name)
+                await self._reach.wish(self.name, 1)
             except Refusal as refusal:
                 _log.warning("wish not taken", bridge=self.name, error=str(refusal))
 

@@ -78,9 +78,9 @@ class TlsReach:
         self._namespace = namespace
         self._uid = uid
 
-    async def ask(self, name: str) -> None:
-        """Wishes the bridge awake; raises a Refusal."""
-        await self._api.ask(self._namespace, name)
+    async def wish(self, name: str, replicas: int) -> None:
+        """Wishes the bridge awake or asleep; raises a Refusal."""
+        await self._api.wish(self._namespace, name, replicas)
 
     @asynccontextmanager
     async def opened(self, seen: Observed) -> AsyncIterator[TlsLine]:
