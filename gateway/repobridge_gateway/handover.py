@@ -80,6 +80,7 @@ class Handover:
         waker: Waker,
         me: Callable[[], str] = lambda: "",
         metrics: GatewayMetrics | None = None,
+        again_seconds: float = _AGAIN_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`served` gives the bridge as it is now; None once it has no channel any more. `me` is
@@ -93,6 +94,7 @@ class Handover:
         self._me = me
         self._metrics = metrics or GatewayMetrics()
         self._clock = clock
+        self._again_seconds = again_seconds
         self._wanted = asyncio.Event()
         self._failures = 0
 
@@ -104,18 +106,36 @@ class Handover:
         """Hands over until it is cancelled."""
         pause: float | None = None
         while True:
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+            await self._until_due(pause)
             self._wanted.clear()
             pause = None
             if not await self._worked():
-                pause = min(_AGAIN_SECONDS * 2**self._failures, _AGAIN_AT_MOST_SECONDS)
+                pause = max(
+                    min(self._again_seconds * 2**self._failures, _AGAIN_AT_MOST_SECONDS),
+                    self._again_seconds,
+                )
                 self._failures = min(self._failures + 1, 10)
             else:
                 self._failures = 0
+
+    async def _until_due(self, pause: float | None) -> None:
+        """Until somebody wants it; what failed is also due after a pause, or once its bridge stands
+        elsewhere than it did: what was in the way may be gone.
+        """
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._wanted.wait())]
+        served = self._served()
+        if pause is not None and served is not None:
+            # As it stood when the try failed: what changed during the try was a part of it.
+            failed_at = served.bridge.status.value
+            waits.append(
+                asyncio.create_task(served.bridge.status.until(lambda now: now is not failed_at))
+            )
+        try:
+            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _worked(self) -> bool:
         """Does all there is; False where something has to be tried again later."""
