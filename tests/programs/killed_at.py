@@ -34,7 +34,9 @@ class Doom:
 
         def counted(writer: Writer, group: list[Any]) -> Any:
             self._begun += 1
-            self._count.write_text(str(self._begun))
+            fresh = self._count.with_suffix(".new")
+            fresh.write_text(str(self._begun))
+            fresh.replace(self._count)  # whoever reads it meanwhile reads a number
             if self._begun == self._at and self._when == "before":
                 self._die()
             result = commit(writer, group)
