@@ -24,16 +24,23 @@ class Patience:
         self._held[key] = Reason.SCHEDULING, now
 
     def until(
-        self, key: BridgeKey, reason: Reason, *, is_answered: bool, now: datetime
+        self,
+        key: BridgeKey,
+        reason: Reason,
+        *,
+        is_answered: bool,
+        has_address: bool = False,
+        now: datetime,
     ) -> datetime | None:
         """Until when a status that says a reason is not to be written; None: it is, now.
 
-        `is_answered` says whether the runner itself has told anything yet.
+        `is_answered` says whether the runner itself has told anything yet, `has_address` that the
+        status has an address that nobody was told: whoever woke the bridge dials it at once.
         """
         held, since = self._held.get(key, (None, now))
         if reason is Reason.SCHEDULING and held is reason:
             end = since + NODE
-        elif reason is Reason.SERVING and not is_answered:
+        elif reason is Reason.SERVING and not is_answered and not has_address:
             if held is not reason:
                 self._held[key], since = (reason, now), now
             end = since + ANSWER

@@ -211,7 +211,11 @@ class Reconciler:
         if status is None:
             return False, standing.look_again_at
         held_until = self._patience.until(
-            key, standing.ready.reason, is_answered=seen.activity is not None, now=now
+            key,
+            standing.ready.reason,
+            is_answered=seen.activity is not None,
+            has_address=standing.endpoint is not None and standing.endpoint != before.endpoint,
+            now=now,
         )
         if held_until is not None:
             return False, held_until

@@ -41,6 +41,12 @@ def test_a_runner_is_said_to_serve_with_its_first_answer_or_soon_without() -> No
     assert _until(patience, Reason.SERVING, at=_NOW + ANSWER) is None
 
 
+def test_an_address_that_nobody_knows_yet_is_never_held_back() -> None:
+    patience = Patience()
+    serving = Reason.SERVING
+    assert patience.until(_KEY, serving, is_answered=False, has_address=True, now=_NOW) is None
+
+
 def test_whatever_else_happens_is_said_at_once_and_ends_the_waiting() -> None:
     patience = Patience()
     patience.pod_made(_KEY, now=_NOW)
