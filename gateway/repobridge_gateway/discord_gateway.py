@@ -117,7 +117,7 @@ class _Serving:
         self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer, answered=metrics.answered)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
-        self._sender = Sender(store, rest)
+        self._sender = Sender(store, rest, settled=self._settled)
         self._catch_up = CatchUp(
             store, rest, channels, work=self.work, said=self._sender.look, clock=clock
         )
@@ -244,6 +244,10 @@ class _Serving:
     def sent(self) -> None:
         """A piece has arrived, or is to be sent."""
         self._sender.look()
+        self._settled()
+
+    def _settled(self) -> None:
+        """Runners may be told how far we are, and buttons may be out of date."""
         self._desks.delivered()
         self._decisions.look()
 

@@ -78,7 +78,9 @@ class Sender:
         clock: Callable[[], Steady] = steady.now,
         wall: Callable[[], float] = time.time,
         at_once: int = AT_ONCE,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
+        """`settled` hears of each piece that stands in its channel, or was given up."""
         self.counted: Counter[Outcome] = Counter()
         """What came of all attempts so far."""
         self._store = store
@@ -86,6 +88,7 @@ class Sender:
         self._clock = clock
         self._wall = wall
         self._at_once = at_once
+        self._settled = settled
         self._pauses = Pauses()
         self._store_pauses = Pauses()
         self._forbidden: set[str] = set()
@@ -252,6 +255,7 @@ class Sender:
     async def _arrived(self, sending: Sending, message_id: str, outcome: Outcome) -> None:
         channel_id = sending.piece.channel_id
         await self._store.outbox.sent(sending.send_id, message_id=message_id)
+        self._settled()
         if len(self._newest) >= _REMEMBERED:
             self._newest.clear()
         self._newest[channel_id] = max(message_id, self._newest.get(channel_id, "0"), key=int)
@@ -270,6 +274,7 @@ class Sender:
         code = error.code if isinstance(error, ChatError) else 0
         if fault is Fault.GONE and code in _CHANNEL_GONE:
             await self._store.inbox.end_channel(due.channel_id)
+            self._settled()
             self._pauses.ended(due.channel_id)
             self._forbidden.discard(due.channel_id)
             self.counted[Outcome.LOST] += 1
@@ -307,6 +312,7 @@ class Sender:
 
     async def _lose(self, sending: Sending, reason: str, why: str) -> None:
         await self._store.outbox.lost(sending.send_id, reason=reason)
+        self._settled()
         self.counted[Outcome.LOST] += 1
         _log_of(sending).error("message lost", reason=reason, error=why)
 

@@ -11,8 +11,9 @@ from random import Random
 import pytest
 
 from repobridge_gateway.render.pieces import File, Piece
-from repobridge_gateway.sender import Outcome
-from repobridge_gateway.speech import outgoing
+from repobridge_gateway.sender import Outcome, Sender
+from repobridge_gateway.speech import outgoing, sentence
+from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import (
     GENEROUS,
     ActThenHold,
@@ -31,7 +32,7 @@ from tests.fakes.discord import (
 )
 from tests.fakes.discord import Fault as Struck
 from tests.unit.gateway.bots import Heard, heard
-from tests.unit.gateway.sending import Post, posting
+from tests.unit.gateway.sending import BRIDGE, Post, posting
 
 _CREATE = "POST /channels/{channel_id}/messages"
 
@@ -460,3 +461,30 @@ async def test_gateways_that_die_anywhere_while_discord_fails_leave_each_piece_o
         await post.crash()
     assert shown() == expected
     post.restart()
+
+
+async def test_whoever_waits_for_a_piece_hears_when_it_stands_or_is_given_up(
+    discord: Discord, guild: Guild, channel: Channel, bot: Heard, tmp_path: Path
+) -> None:
+    store = await SqliteStore.open(tmp_path / "store")
+    settled: list[None] = []
+
+    def hear() -> None:
+        settled.append(None)
+        discord.changes.note()
+
+    sender = Sender(store, bot.rest, settled=hear)
+    task = asyncio.create_task(sender.run())
+    await store.outbox.say(BRIDGE, sentence("t1", str(channel.id), "it stands"))
+    sender.look()
+    await discord.until(lambda: len(settled) == 1)
+    assert (await store.outbox.counts())["DONE"] == 1
+
+    discord.overwrite(channel, discord.everyone(guild), deny=Permission.SEND_MESSAGES)
+    await store.outbox.say(BRIDGE, sentence("t2", str(channel.id), "it does not"))
+    sender.look()
+    await discord.until(lambda: len(settled) == 2)
+    assert (await store.outbox.counts())["LOST"] == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await store.close()
