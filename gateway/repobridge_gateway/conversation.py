@@ -20,6 +20,7 @@ from repobridge_gateway.lineedit import Entered, Key
 from repobridge_gateway.lines import Line, Tone, printable
 from repobridge_gateway.router import Routed
 from repobridge_gateway.session_values import Decision
+from repobridge_gateway.together import until_first
 from repobridge_gateway.transcript import Transcript
 
 _REMEMBERED = 1000
@@ -89,19 +90,7 @@ class Conversation:
         Raises Selected when another repo is wanted.
         """
         self._console.prompt(self._dialogue.prompt)
-        tasks = [
-            asyncio.create_task(self._follow()),
-            asyncio.create_task(self._type()),
-            asyncio.create_task(self._work()),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await until_first({"follow": self._follow(), "type": self._type(), "work": self._work()})
 
     async def _follow(self) -> None:
         async for item in self._peer.follow():

@@ -7,7 +7,6 @@ the log. Whatever fails before that is read again; pieces have names, so that th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from repobridge.errors import Refusal
@@ -39,6 +38,7 @@ from repobridge_gateway.requested import (
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.port import Delivery, Store
+from repobridge_gateway.together import until_first
 from repobridge_gateway.waking import ShownWaker
 
 LOOK_BACK = 5_000
@@ -65,7 +65,6 @@ class Courier:
         moved: Callable[[], None],
         ears: RequestEars | None = None,
         metrics: GatewayMetrics | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         """`told` hears of pieces, `moved` that more may be handed over, `ears` of requests."""
         self._uid = uid
@@ -77,7 +76,6 @@ class Courier:
         self._moved = moved
         self._ears = ears
         self._metrics = metrics or GatewayMetrics()
-        self._clock = clock
         self._views: dict[str, TurnView] = {}
         self._last: ev.Cursor | None = None
         self._delivered = ev.Cursor()
@@ -104,21 +102,15 @@ class Courier:
 
     async def _attend(self, served: Served, link: RunnerLink) -> None:
         """Reads one runner's log as long as it is the bridge's runner."""
-        tasks = [
-            asyncio.create_task(_until_gone(served, link), name=f"runner of {served.bridge.name}"),
-            asyncio.create_task(self._read(link.client), name=f"log of {served.bridge.name}"),
-            asyncio.create_task(self._ack(link.client), name=f"acks of {served.bridge.name}"),
-            asyncio.create_task(self._move_on(), name=f"cursor of {served.bridge.name}"),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        name = served.bridge.name
+        await until_first(
+            {
+                f"runner of {name}": served.bridge.status.until(lambda now: now.link is not link),
+                f"log of {name}": self._read(link.client),
+                f"acks of {name}": self._ack(link.client),
+                f"cursor of {name}": self._move_on(),
+            }
+        )
 
     # -------------------------------------------------------------- reading
 
@@ -408,10 +400,6 @@ class Courier:
                 await asyncio.sleep(_AGAIN_SECONDS)
             await self._ack_wanted.wait()
             self._ack_wanted.clear()
-
-
-async def _until_gone(served: Served, link: RunnerLink) -> None:
-    await served.bridge.status.until(lambda status: status.link is not link)
 
 
 def _channel_of(served: Served, conversation_id: str) -> str:

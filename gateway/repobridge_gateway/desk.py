@@ -63,7 +63,6 @@ class Desk:
             moved=self.handover.look,
             ears=ears,
             metrics=counted,
-            clock=clock,
         )
 
     async def run(self) -> None:

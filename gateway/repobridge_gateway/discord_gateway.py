@@ -38,6 +38,7 @@ from repobridge_gateway.sender import Sender
 from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.store.sqlite import SqliteStore
+from repobridge_gateway.together import until_first
 
 _TRIM_SECONDS = 3600.0
 _COUNT_SECONDS = 5.0
@@ -177,15 +178,9 @@ class _Serving:
         }
         if self._companion is not None:
             parts["companion"] = self._companion.run(self._bot.rest)
-        tasks = [asyncio.create_task(work, name=name) for name, work in parts.items()]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_first(parts)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await self._commands.close()
 
     async def _count(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 
 from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import CollectorRegistry
@@ -28,6 +28,7 @@ from repobridge_gateway.fleet.servable import access_of
 from repobridge_gateway.fleet.tls_reach import Identity
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.settings import GatewaySettings
+from repobridge_gateway.together import until_first
 
 _READY_LOOK_SECONDS = 0.5
 _log = Logger("repobridge.gateway")
@@ -68,12 +69,14 @@ async def serve(settings: GatewaySettings) -> None:
         registry.register(_Bridges(fleet))
         with serving(settings.listen, health, registry) as port:
             _log.info("gateway starts", port=port, namespaces=",".join(settings.namespaces))
-            await _until_first(
-                stopping.wait(),
-                gateway.run(),
-                fleet.run(),
-                health.run(),
-                _tell_readiness(health, fleet, presence),
+            await until_first(
+                {
+                    "end": stopping.wait(),
+                    "gateway": gateway.run(),
+                    "fleet": fleet.run(),
+                    "heartbeat": health.run(),
+                    "readiness": _tell_readiness(health, fleet, presence),
+                }
             )
     _log.info("gateway stopped")
 
@@ -92,19 +95,6 @@ def _fleet(settings: GatewaySettings, client: ApiClient, identity: Identity) -> 
         tenancy=tuple(each.rule() for each in settings.tenancy),
         default_access=access_of(settings.access),
     )
-
-
-async def _until_first(*works: Awaitable[object]) -> None:
-    """Until one has ended; its failure is raised once all have."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _tell_readiness(health: Health, fleet: KubernetesFleet, presence: Presence) -> None:

@@ -12,10 +12,8 @@ from repobridge_gateway.clickchecks import NO_BRIDGE, NOTHING_HERE, NotDecided
 from repobridge_gateway.pacer import Overloaded
 from repobridge_gateway.render import wording
 from repobridge_gateway.render.custom_id import CustomId, Verb
-from repobridge_gateway.render.measure import units
 from repobridge_gateway.render.missed import group_of
-from repobridge_gateway.render.pieces import MESSAGE_UNITS, Piece
-from repobridge_gateway.settling import Shown
+from repobridge_gateway.settling import Shown, below
 from repobridge_gateway.store.port import InboxStore
 from repobridge_gateway.verdicts import actor_of
 
@@ -71,8 +69,6 @@ class MissedClicks:
         channel_id, message_id = interaction.place.channel_id, interaction.message_id
         try:
             text = await self._shown.text(channel_id, message_id)
-            whole = f"{text}\n{line}" if line else text
-            piece = Piece(whole if units(whole) <= MESSAGE_UNITS else text)
-            await self._shown.settle(channel_id, message_id, piece)
+            await self._shown.settle(channel_id, message_id, below(text, line))
         except (ChatError, Overloaded) as error:
             _log.warning("notice not settled", channel=channel_id, error=str(error))

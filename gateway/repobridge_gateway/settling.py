@@ -104,7 +104,7 @@ class Settler:
     async def _piece(self, asked: Asked) -> Piece:
         if asked.kind == LOST:
             text = await self._shown.text(asked.channel_id, asked.message_id)
-            return _below(text, self._lines.get(asked.ulid, ""))
+            return below(text, self._lines.get(asked.ulid, ""))
         request = self._book.known(asked)
         end = self._ends.get((asked.bridge, asked.request_id))
         if request is None or end is None:
@@ -126,7 +126,7 @@ def _above(head: str, text: str) -> Piece:
     return Piece(whole if units(whole) <= MESSAGE_UNITS else head)
 
 
-def _below(text: str, line: str) -> Piece:
+def below(text: str, line: str) -> Piece:
     """A message that stays as it is, with a line more if there is room."""
     whole = f"{text}\n{line}" if line else text
     return Piece(whole if units(whole) <= MESSAGE_UNITS else text)
