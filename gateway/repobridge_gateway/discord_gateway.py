@@ -31,7 +31,7 @@ from repobridge_gateway.desk import Desk, Desks
 from repobridge_gateway.marks import Marks
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.operations import ServedOperations
-from repobridge_gateway.pacer import Pacer
+from repobridge_gateway.pacer import PER_SECOND, Pacer
 from repobridge_gateway.reception import Reception
 from repobridge_gateway.registering import Registering
 from repobridge_gateway.sender import Sender
@@ -52,6 +52,8 @@ class DiscordSettings:
     bot: BotSettings
     store_directory: Path
     """On a disk that lasts; one gateway uses it at a time."""
+    calls_per_second: float = PER_SECOND
+    """Of all routes together; to large bots Discord grants more than to others."""
 
 
 class Companion(Protocol):
@@ -114,7 +116,7 @@ class _Serving:
         self._metrics = metrics
         self._store = store
         self._companion = companion
-        self._pacer = Pacer()
+        self._pacer = Pacer(per_second=settings.calls_per_second)
         self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer, answered=metrics.answered)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
