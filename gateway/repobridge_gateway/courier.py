@@ -12,31 +12,16 @@ from collections.abc import Callable
 from repobridge.errors import Refusal
 from repobridge.session import events as ev
 from repobridge.telemetry import Logger
-from repobridge_gateway.blobtext import blob_text
 from repobridge_gateway.channels import Served
-from repobridge_gateway.clicks import Asked
+from repobridge_gateway.deliveries import Deliveries, Told, why_rejected
 from repobridge_gateway.fleet.progress import corrected_cursor
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.metrics import GatewayMetrics
-from repobridge_gateway.outbox import Outgoing
-from repobridge_gateway.render.answer import render_answer
 from repobridge_gateway.render.live import render_live
-from repobridge_gateway.render.pieces import FILE_BYTES, File, Piece
 from repobridge_gateway.render.turn_view import TurnView
-from repobridge_gateway.requested import (
-    LOST,
-    TURN,
-    Request,
-    RequestEars,
-    make_key,
-    make_request,
-    make_turn,
-    row_of_turn,
-    turn_of,
-)
+from repobridge_gateway.requested import RequestEars
 from repobridge_gateway.session_client import SessionClient
-from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.port import Delivery, Store
 from repobridge_gateway.together import until_first
 from repobridge_gateway.waking import ShownWaker
@@ -46,7 +31,6 @@ LOOK_BACK = 5_000
 _QUIET_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5
 _MOST_VIEWS = 200
-_UNREADABLE = "(The answer can't be read any more.)"
 _log = Logger(__name__)
 
 
@@ -76,6 +60,7 @@ class Courier:
         self._moved = moved
         self._ears = ears
         self._metrics = metrics or GatewayMetrics()
+        self._deliveries = Deliveries(uid, store.clicks)
         self._views: dict[str, TurnView] = {}
         self._last: ev.Cursor | None = None
         self._delivered = ev.Cursor()
@@ -150,68 +135,24 @@ class Courier:
         if served is None or not channel:
             return
         view = self._view(event)
-        delivery = await self._delivery(client, event, served, view, channel=channel)
+        delivery = await self._deliveries.of(
+            Told(
+                event=event,
+                client=client,
+                channel_id=channel,
+                threshold=served.attachment_threshold,
+                view=view,
+            )
+        )
+        if delivery is not None and isinstance(event.body, ev.TurnOpened):
+            # Before its place is kept: read again, a turn whose message is not there gets one.
+            await self._show(event.body, view, served, channel, key=delivery.asked[0].ulid)
         if delivery is not None and self._is_news(event):
             if await self._store.outbox.deliver(delivery):
                 self._told()
             self._delivered = delivery.cursor
             self._ack_wanted.set()
         self._tell(event, view)
-        if isinstance(event.body, ev.TurnEnded) and view is not None:
-            self._views.pop(view.turn_id, None)
-            self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
-            self._moved()
-        elif view is not None:
-            self._board.changed(view.turn_id)
-
-    async def _delivery(
-        self,
-        client: SessionClient,
-        event: ev.Event,
-        served: Served,
-        view: TurnView | None,
-        *,
-        channel: str,
-    ) -> Delivery | None:
-        """What comes of an event, where anything does."""
-        made: Delivery | None = None
-        match event.body:
-            case ev.TurnOpened() as opened:
-                made = await self._opened(served, view, opened, event, channel)
-            case ev.TurnEnded() as ended if view is not None:
-                made = await self._ended(
-                    client,
-                    event,
-                    channel,
-                    ended=ended,
-                    view=view,
-                    threshold=served.attachment_threshold,
-                )
-            case (ev.ApprovalRequested() | ev.QuestionAsked()) as request:
-                made = await self._asked(client, request, event, channel)
-            case ev.RequestResolved() as resolved:
-                made = self._make(event, resolved=(resolved.request_id,))
-            case ev.MessageChanged() as changed:
-                made = self._message(changed, event, channel)
-            case ev.FileProduced() as file if view is None:
-                made = await self._file(client, file, event, channel)
-        return made
-
-    def _tell(self, event: ev.Event, view: TurnView | None) -> None:
-        """Lets others hear of what is no piece, also of what is only read again."""
-        body = event.body
-        if isinstance(body, ev.SessionChanged) and body.phase is not None:
-            self._waker.reached(body.phase, body.detail)
-        if isinstance(body, ev.TextDelta) and view is not None and self._is_news(event):
-            self._count_first_text(view, event.at)
-        if self._ears is not None and isinstance(body, ev.RequestResolved):
-            self._ears.resolved(self._uid, body, at=event.at)
-        elif self._ears is not None and isinstance(body, ev.ApprovalRequested | ev.QuestionAsked):
-            self._ears.asked(self._uid, body)
-
-    def _count_first_text(self, view: TurnView, at: float) -> None:
-        if view.opened_at is not None and [b.next_index for b in view.blocks.values()] == [1]:
-            self._metrics.first_text(at - view.opened_at)
 
     def _view(self, event: ev.Event) -> TurnView | None:
         """The turn that an event belongs to, with the event in it."""
@@ -227,144 +168,53 @@ class Courier:
         view.feed(event)
         return view
 
-    async def _opened(
+    # -------------------------------------------------------------- showing
+
+    async def _show(
         self,
-        served: Served,
-        view: TurnView | None,
         opened: ev.TurnOpened,
-        event: ev.Event,
+        view: TurnView | None,
+        served: Served,
         channel: str,
-    ) -> Delivery:
-        message_id = opened.message_id
-        # A turn that goes on after a restart is opened twice, and keeps its button.
-        asked = await self._row_of(event.turn_id) or make_turn(
-            self._uid, event, channel_id=channel, kind=TURN, message_id=message_id
-        )
-        self._waker.begun(message_id)
+        *,
+        key: str,
+    ) -> None:
+        """Begins to show a turn; `key` is its button's."""
+        self._waker.begun(opened.message_id)
         if view is not None and served.streaming:
             # No reply: of a turn only the answer is to notify who asked.
             await self._board.turn(
                 view.turn_id,
-                message_id,
+                opened.message_id,
                 channel,
-                lambda now: render_live(view, now, key=asked.ulid),
+                lambda now: render_live(view, now, key=key),
             )
-        return self._make(event, asked=(asked,))
 
-    # ------------------------------------------------------------ delivering
-
-    async def _ended(
-        self,
-        client: SessionClient,
-        event: ev.Event,
-        channel: str,
-        *,
-        ended: ev.TurnEnded,
-        view: TurnView,
-        threshold: int,
-    ) -> Delivery:
-        final = ended.final_markdown
-        if ended.final_blob_id:
-            final = await blob_text(client, ended.final_blob_id) or view.text or _UNREADABLE
-        files = [
-            File(each.name, each.media_type, await client.download(each.blob_id))
-            for each in view.files
-            if each.size <= FILE_BYTES
-        ]
-        asked_by = view.opened.message_id if view.opened is not None else ""
-        row = await self._row_of(view.turn_id)
-        pieces = render_answer(
-            view,
-            ended,
-            threshold=threshold,
-            reply_to=asked_by if asked_by.isdigit() else "",
-            final_text=final,
-            key=make_key(self._uid, f"{LOST} {view.turn_id}", at=event.at),
-            files=files,
-            left_out=[each for each in view.files if each.size > FILE_BYTES],
-        )
-        said = outgoing(view.turn_id, channel, pieces)
-        lost = make_turn(
-            self._uid,
-            event,
-            channel_id=channel,
-            kind=LOST,
-            message_id=turn_of(row)[1] if row is not None else asked_by,
-            nonce=said[-1].nonce,
-        )
-        is_lost = ended.outcome is ev.TurnOutcome.LOST
-        return self._make(
-            event,
-            pieces=said,
-            turns_over=(view.turn_id,),
-            ended=(asked_by,),
-            asked=(lost,) if is_lost else (),
-            resolved=(row.request_id,) if row is not None else (),
-        )
-
-    async def _row_of(self, turn_id: str) -> Asked | None:
-        return row_of_turn(await self._store.clicks.open_requests(self._uid), turn_id)
-
-    async def _asked(
-        self, client: SessionClient, request: Request, event: ev.Event, channel: str
-    ) -> Delivery:
-        whole = await blob_text(client, getattr(request, "input_blob_id", ""))
-        said, asked = make_request(self._uid, request, event, channel_id=channel, whole_input=whole)
-        return self._make(event, pieces=(said,), asked=(asked,))
-
-    def _message(
-        self, changed: ev.MessageChanged, event: ev.Event, channel: str
-    ) -> Delivery | None:
-        """What becomes of a person's message, besides its turn."""
-        name = changed.message_id
-        match changed.state:
-            case ev.MessageState.WITHDRAWN:
-                return self._make(event, withdrawn=(name,))
-            case ev.MessageState.ENDED:
+    def _tell(self, event: ev.Event, view: TurnView | None) -> None:
+        """Lets others hear of what is no piece, also of what is only read again."""
+        match event.body:
+            case ev.SessionChanged(phase=phase, detail=detail) if phase is not None:
+                self._waker.reached(phase, detail)
+            case ev.TextDelta() if view is not None and self._is_news(event):
+                self._count_first_text(view, event.at)
+            case ev.MessageChanged(state=ev.MessageState.ENDED):
                 self._moved()
-                return self._make(event, ended=(name,))
-            case ev.MessageState.REJECTED:
-                why = changed.reason.partition(": ")[2] or changed.reason
-                self._waker.not_run(name, why)
-                reply = name if name.isdigit() else ""
-                text = f"That was not run: {why or 'the agent could not take it.'}"
-                said = sentence(f"rejected {name}", channel, text[:1900], reply_to=reply)
-                return self._make(event, pieces=said, ended=(name,))
-        return None
+            case ev.MessageChanged(state=ev.MessageState.REJECTED) as changed:
+                self._waker.not_run(changed.message_id, why_rejected(changed))
+            case ev.RequestResolved() as resolved if self._ears is not None:
+                self._ears.resolved(self._uid, resolved, at=event.at)
+            case (ev.ApprovalRequested() | ev.QuestionAsked()) as asked if self._ears is not None:
+                self._ears.asked(self._uid, asked)
+        if isinstance(event.body, ev.TurnEnded) and view is not None:
+            self._views.pop(view.turn_id, None)
+            self._board.turn_ended(view.turn_id, lambda now: render_live(view, now))
+            self._moved()
+        elif view is not None:
+            self._board.changed(view.turn_id)
 
-    async def _file(
-        self, client: SessionClient, file: ev.FileProduced, event: ev.Event, channel: str
-    ) -> Delivery | None:
-        """A file that came outside of any turn."""
-        if file.size > FILE_BYTES:
-            return None
-        data = await client.download(file.blob_id)
-        piece = Piece(files=(File(file.name, file.media_type, data),))
-        name = f"file {event.log_id} {event.sequence}"
-        return self._make(event, pieces=outgoing(name, channel, [piece]))
-
-    def _make(
-        self,
-        event: ev.Event,
-        *,
-        pieces: tuple[Outgoing, ...] = (),
-        ended: tuple[str, ...] = (),
-        withdrawn: tuple[str, ...] = (),
-        asked: tuple[Asked, ...] = (),
-        resolved: tuple[str, ...] = (),
-        turns_over: tuple[str, ...] = (),
-    ) -> Delivery:
-        # What other clients submit is not in the inbox, and has names of another kind.
-        return Delivery(
-            bridge=self._uid,
-            cursor=ev.Cursor(event.log_id, event.sequence),
-            pieces=pieces,
-            ended=tuple(filter(str.isdigit, ended)),
-            withdrawn=tuple(filter(str.isdigit, withdrawn)),
-            asked=asked,
-            resolved=resolved,
-            turns_over=turns_over,
-        )
+    def _count_first_text(self, view: TurnView, at: float) -> None:
+        if view.opened_at is not None and [b.next_index for b in view.blocks.values()] == [1]:
+            self._metrics.first_text(at - view.opened_at)
 
     # -------------------------------------------------------- place in the log
 
