@@ -26,7 +26,6 @@ from repobridge_gateway.chat import (
     ChatMessage,
     Connected,
     Disconnected,
-    Fault,
     Interaction,
     MessageEdited,
     MessagesDeleted,
@@ -41,6 +40,7 @@ from repobridge_gateway.inbox import Effect
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.port import Store
+from repobridge_gateway.threadlists import is_final
 
 WAITING = 10_000
 """Events that may wait to be taken in."""
@@ -269,21 +269,22 @@ class Reception:
         if place.parent_id is not None:
             self._remember(place)
             return place
-        if place.channel_id not in self._parents:
+        found = self._parents.get(place.channel_id)
+        if found is None:
             while True:
                 try:
                     found = await self._places.place(place.channel_id)
                     break
                 except ChatError as error:
-                    if error.fault in {Fault.GONE, Fault.FORBIDDEN, Fault.REJECTED}:
+                    if is_final(error):
                         return None
-                    # To go on without it would lose the message.
+                    # To go on without it would lose the message; a proxy's page says nothing of it.
                     _log.warning(
                         "channel not known yet", channel=place.channel_id, error=str(error)
                     )
                     await asyncio.sleep(_STORE_AGAIN_SECONDS)
             self._remember(found)
-        return self._parents[place.channel_id]
+        return found
 
     def _remember(self, place: Place) -> None:
         if place.parent_id:

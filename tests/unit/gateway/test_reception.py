@@ -203,16 +203,32 @@ async def test_the_channel_of_a_thread_that_nobody_told_of_is_asked_for_until_it
     tmp_path: Path,
 ) -> None:
     async with a_desk(tmp_path) as desk:
-        desk.around.failures = [ChatError(Fault.UNKNOWN, "Discord can't be reached")]
+        a_page = "Discord says 404: a page instead of an answer"
+        desk.around.failures = [
+            ChatError(Fault.UNKNOWN, "Discord can't be reached"),
+            ChatError(Fault.GONE, a_page),
+            ChatError(Fault.FORBIDDEN, a_page),
+        ]
         unknown = Place(guild_id=GUILD, channel_id=THREAD, parent_id=None)
-        elsewhere = Place(guild_id=GUILD, channel_id="999", parent_id=None)
-        await desk.take_in(
-            message(1, "within", place=unknown),
-            message(2, "again", place=unknown),
-            message(3, "not ours", place=elsewhere),
-        )
+        await desk.take_in(message(1, "within", place=unknown), message(2, "again", place=unknown))
         assert await desk.kept() == ["within", "again"]
-        assert sorted(desk.around.asked_places) == [THREAD, THREAD, "999"]
+        assert desk.around.asked_places == [THREAD] * 4
+
+
+async def test_a_channel_that_the_library_does_not_know_is_asked_for_and_may_be_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        ours, elsewhere = replace(PLACE, parent_id=None), replace(PLACE, channel_id="999")
+        await desk.take_in(
+            message(1, "ours", place=ours),
+            message(2, "not ours", place=replace(elsewhere, parent_id=None)),
+        )
+        assert await desk.kept() == ["ours"]
+        desk.around.failures = [ChatError(Fault.GONE, "Unknown Channel", code=10003)]
+        await desk.take_in(message(3, "gone", place=ours))
+        assert await desk.kept() == []
+        assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_commands_and_interactions_are_handed_on_and_nothing_empty_is_kept(
