@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.inbox import InboxState, Kept, Wish
 from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.render.inline import code as as_code
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission, Upload
 from repobridge_gateway.speech import sentence
@@ -32,6 +33,10 @@ from repobridge_gateway.store.port import InboxStore
 LARGEST_FILE_BYTES = 25 << 20
 _AGAIN_SECONDS = 1.0
 _AGAIN_AT_MOST_SECONDS = 60.0
+_NO_HISTORY = (
+    "I may not fetch the files of this message, so it was not run; let me read the history of this"
+    " channel (the permission Read Message History), and send it again."
+)
 _log = Logger(__name__)
 
 
@@ -181,7 +186,9 @@ class Handover:
                 return await self._refuse(kept, "FileGone", why)
             _log.warning("discord not asked", message_id=kept.message_id, error=str(error))
             return _Done.LATER
-        return await self._answered(kept, lambda: self._submit(client, kept, submission))
+        except Refusal as refusal:
+            return await self._not_taken(kept, refusal)
+        return await self._submit(client, kept, submission)
 
     async def _submission(self, served: Served, client: SessionClient, kept: Kept) -> Submission:
         """What the runner gets, once its files are there; raises _NotRun."""
@@ -206,8 +213,12 @@ class Handover:
         """What a text is without the mention of us, which says only that it is for us."""
         return commands.parse(re.sub(rf"^\s*<@!?{re.escape(self._me() or '-')}>\s*", "", content))
 
-    async def _submit(self, client: SessionClient, kept: Kept, submission: Submission) -> None:
-        answer = await client.submit(submission)
+    async def _submit(self, client: SessionClient, kept: Kept, submission: Submission) -> _Done:
+        try:
+            answer = await client.submit(submission)
+        except Refusal as refusal:
+            return await self._not_taken(kept, refusal)
+        # What our own store refuses from here on is no word of the runner's, which has it.
         served = self._served()
         if served is not None:
             served.bridge.accepted(kept.message_id)
@@ -216,17 +227,15 @@ class Handover:
         )
         self._metrics.handed_over(self._clock() - time_of(kept.message_id))
         _log.debug("message handed over", message_id=kept.message_id)
-
-    async def _answered(self, kept: Kept, act: Callable[[], Awaitable[None]]) -> _Done:
-        try:
-            await act()
-        except Refusal as refusal:
-            if refusal.status is Status.UNAVAILABLE:
-                raise
-            if refusal.status is Status.RESOURCE_EXHAUSTED:
-                return _Done.LATER  # a full queue, or a full disk, which the courier tells of
-            return await self._refuse(kept, refusal.reason, refusal.message)
         return _Done.YES
+
+    async def _not_taken(self, kept: Kept, refusal: Refusal) -> _Done:
+        """What a runner's refusal of a message or of its file means for the message."""
+        if refusal.status is Status.UNAVAILABLE:
+            raise refusal
+        if refusal.status is Status.RESOURCE_EXHAUSTED:
+            return _Done.LATER  # a full queue, or a full disk, which the courier tells of
+        return await self._refuse(kept, refusal.reason, refusal.message)
 
     async def _not_allowed(self, served: Served, kept: Kept) -> str:
         """What the author reads who may not ask here, or not any more; empty: may."""
@@ -249,13 +258,18 @@ class Handover:
         if not message.attachments:
             return ()
         place = message.place
-        fresh = await self._files.attachments(place.channel_id, kept.message_id)
+        try:
+            fresh = await self._files.attachments(place.channel_id, kept.message_id)
+        except ChatError as error:
+            if error.fault is Fault.FORBIDDEN and error.code:
+                raise _NotRun("FilesForbidden", _NO_HISTORY) from error
+            raise
         for file in fresh:
             if file.size > LARGEST_FILE_BYTES:
                 raise _NotRun(
                     "FileTooLarge",
-                    f"{file.name} is larger than {LARGEST_FILE_BYTES >> 20} MiB, so this was not"
-                    " run; send a smaller one, or put it into the repository.",
+                    f"{as_code(file.name)} is larger than {LARGEST_FILE_BYTES >> 20} MiB, so this"
+                    " was not run; send a smaller one, or put it into the repository.",
                 )
             data = await self._files.content(file.url, largest_bytes=LARGEST_FILE_BYTES)
             upload = Upload(file.name, file.media_type, data)
