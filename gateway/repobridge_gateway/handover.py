@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
@@ -24,6 +25,7 @@ from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.fleet.status import RunnerLink
 from repobridge_gateway.inbox import InboxState, Kept, Wish
 from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.notices import GatewayNotice, NoticeCode
 from repobridge_gateway.render.inline import code as as_code
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission, Upload
@@ -37,6 +39,8 @@ _NO_HISTORY = (
     "I may not fetch the files of this message, so it was not run; let me read the history of this"
     " channel (the permission Read Message History), and send it again."
 )
+_SHOWN = 64
+"""Messages of which it is known that they were shown to whoever follows at a terminal."""
 _log = Logger(__name__)
 
 
@@ -102,6 +106,7 @@ class Handover:
         self._again_seconds = again_seconds
         self._wanted = asyncio.Event()
         self._failures = 0
+        self._shown: deque[str] = deque(maxlen=_SHOWN)
 
     def look(self) -> None:
         """Says that there may be something to do."""
@@ -214,6 +219,7 @@ class Handover:
         return commands.parse(re.sub(rf"^\s*<@!?{re.escape(self._me() or '-')}>\s*", "", content))
 
     async def _submit(self, client: SessionClient, kept: Kept, submission: Submission) -> _Done:
+        self._show(kept, submission)
         try:
             answer = await client.submit(submission)
         except Refusal as refusal:
@@ -228,6 +234,22 @@ class Handover:
         self._metrics.handed_over(self._clock() - time_of(kept.message_id))
         _log.debug("message handed over", message_id=kept.message_id)
         return _Done.YES
+
+    def _show(self, kept: Kept, submission: Submission) -> None:
+        """Whoever follows at a terminal reads the question before its turn, and once."""
+        served = self._served()
+        if served is None or kept.message_id in self._shown:
+            return
+        self._shown.append(kept.message_id)
+        served.bridge.board.post(
+            GatewayNotice(
+                code=NoticeCode.ASKED,
+                text=submission.text,
+                conversation_id=kept.conversation,
+                message_id=kept.message_id,
+                author=submission.author,
+            )
+        )
 
     async def _not_taken(self, kept: Kept, refusal: Refusal) -> _Done:
         """What a runner's refusal of a message or of its file means for the message."""

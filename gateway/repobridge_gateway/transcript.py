@@ -16,6 +16,7 @@ from repobridge_gateway.asking import approval_lines, question_lines
 from repobridge_gateway.follow import Item, Live
 from repobridge_gateway.lines import Line, Tone, one_line, printable
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
+from repobridge_gateway.render import wording
 
 
 @dataclass(slots=True)
@@ -248,7 +249,7 @@ def _agent_notice(body: ev.Notice) -> Line:
 
 
 def _closing(body: ev.TurnEnded, *, took: str, usage: ev.UsageUpdated | None) -> list[Line]:
-    facts = [*filter(None, [took]), *usage_facts(usage)]
+    facts = [*filter(None, [took]), *wording.usage_facts(usage)]
     facts += [f"{body.background_tasks} background tasks"] if body.background_tasks else []
     summary = "".join(f" · {fact}" for fact in facts)
     why = f": {one_line(body.error.message or body.error.code)}" if body.error else ""
@@ -264,18 +265,6 @@ def _closing(body: ev.TurnEnded, *, took: str, usage: ev.UsageUpdated | None) ->
         ev.TurnOutcome.BUDGET: "ended: the budget is used up",
     }
     return [Line(f"  {words.get(body.outcome, 'ended')}{why}{summary}", Tone.ERROR)]
-
-
-def usage_facts(usage: ev.UsageUpdated | None) -> list[str]:
-    """Tokens, cost and context for people."""
-    if usage is None:
-        return []
-    facts = [f"{usage.input:,} tokens in, {usage.output:,} out"]
-    facts += [f"cache {usage.cache_read:,}"] if usage.cache_read else []
-    facts += [f"${usage.cost_micro_usd / 1e6:.4f}"] if usage.cost_micro_usd else []
-    if usage.context_window:
-        facts.append(f"context {usage.context_used / usage.context_window:.0%}")
-    return facts
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """The main job on a sample repository: `serve` in the background, a chat in this terminal.
 
-Without ANTHROPIC_API_KEY an imitation of the API answers, through the real Claude CLI. When stdin
-is no terminal, one question is asked and its answer printed.
+The same session has a channel in an imitation of Discord, which a browser shows. Without
+ANTHROPIC_API_KEY an imitation of the API answers, through the real Claude CLI. When stdin is no
+terminal, one question is asked and its answer printed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _HINTS = """
   Ask, for example:   {question}
   It asks before it runs a command: answer y, or n with a reason.
   Ctrl-C interrupts, Ctrl-D leaves, /help tells the rest.
+
+  The same session as a channel of Discord, in a browser (an imitation of it, on this machine):
+  {page}
 
   Its live screen, from another terminal, while this goes on:
   .venv/bin/repobridge attach {name} --socket {socket}
@@ -80,7 +84,8 @@ async def _demo(environment: Mapping[str, str], *, interactive: bool) -> int:
         with _signals(stage):
             await _prepare(stage, Teller(colour=colour), environment)
             if interactive:
-                print(_HINTS.format(question=QUESTION, name=NAME, socket=stage.socket), flush=True)
+                told = {"question": QUESTION, "name": NAME, "socket": stage.socket}
+                print(_HINTS.format(page=stage.page, **told), flush=True)
                 code = await _chat(stage)
                 print("Ending what the demo started …", flush=True)
             else:
@@ -107,8 +112,9 @@ async def _prepare(stage: Stage, tell: Teller, environment: Mapping[str, str]) -
         await stage.imitate_the_model()
         tell.note("ANTHROPIC_API_KEY is not set: an imitation answers, through the real CLI")
     began = time.monotonic()
+    await stage.imitate_discord()
     await stage.serve(claude)
-    tell.done("repobridge serve is up", began)
+    tell.done("repobridge serve is up, with a channel in an imitation of Discord", began)
 
 
 async def _chat(stage: Stage) -> int:

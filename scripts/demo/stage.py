@@ -1,4 +1,4 @@
-"""What stands behind the chat: the imitation of the API where it is needed, and `serve`.
+"""What stands behind the chat: the imitations of Discord and of the model's API, and `serve`.
 
 Everything is in one temporary directory and in processes that are ended by their own id.
 """
@@ -26,15 +26,22 @@ _LONGEST_BASE = 40
 """Of the temporary directory's parent: sockets below it have 100 bytes for their whole path."""
 _SHORT_BASE = "/tmp"  # noqa: S108 - the directory in it is made with a name of its own
 _MADE_UP_KEY = "made-up-key-of-the-demo"
+_MADE_UP_TOKEN = "made-up-token-of-the-demo"  # noqa: S105 - nobody but the imitation takes it
 _UP_SECONDS = 30.0
 _END_SECONDS = 20.0
 _REACHES_A_MODEL = re.compile(r"(ANTHROPIC|CLAUDE)_.*|.*_proxy", re.IGNORECASE)
 _CONFIG = """\
 repos:
   {name}:
+    provider: discord
+    channel_id: {channel}
     working_dir: {directory}
 defaults:
   claude_path: {claude}
+providers:
+  discord:
+    bot_token: {token}
+    api_base: {api}
 serve:
   socket: {socket}
 """
@@ -98,6 +105,7 @@ class Stage:
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._children: list[Child] = []
         self._reading: set[asyncio.Task[None]] = set()
+        self._discord: dict[str, str] = {}
         self.directory = directory
         home = directory / "home"
         home.mkdir()
@@ -143,10 +151,38 @@ class Stage:
             "ANTHROPIC_API_KEY": _MADE_UP_KEY,
         }
 
+    @property
+    def page(self) -> str:
+        """Where a browser shows the channel."""
+        return self._discord["page"]
+
+    async def imitate_discord(self) -> None:
+        """Starts the imitation of Discord with a channel of the repository's name."""
+        child = await Child.start(
+            *("imitation", "tests.fakes.discord", "--channel", NAME, "--person", "you"),
+            *("--token", _MADE_UP_TOKEN),
+            environment=self.environment,
+            output="stdout",
+        )
+        self._children.append(child)
+        last = f"channel {NAME}"
+        while last not in self._discord:
+            if not (line := (await child.lines.readline()).decode()):
+                raise DemoError("the imitation of Discord did not start")
+            name, _, value = line.strip().partition(": ")
+            self._discord[name] = value
+
     async def serve(self, claude: Path) -> None:
-        """Starts `repobridge serve` and waits until it listens."""
+        """Starts `repobridge serve` and waits until it listens; both imitations are there."""
         config = self.directory / "demo.yaml"
-        values = {"directory": self.repository, "claude": claude, "socket": self.socket}
+        values = {
+            "directory": self.repository,
+            "claude": claude,
+            "socket": self.socket,
+            "channel": self._discord[f"channel {NAME}"],
+            "token": _MADE_UP_TOKEN,
+            "api": self._discord["api"],
+        }
         written = {name: json.dumps(str(value)) for name, value in values.items()}
         config.write_text(_CONFIG.format(name=NAME, **written), encoding="utf-8")
         (self.directory / "run").mkdir(mode=0o700)

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from aiohttp import ClientSession, ClientWebSocketResponse
 
 from repobridge_runner.terminal import Terminal, WindowSize
 from scripts.demo.sample import HISTORY
@@ -107,22 +109,29 @@ async def test_with_a_key_it_asks_the_api_that_the_environment_names(
     assert left_behind(place) == ([], [])
 
 
-async def test_on_a_terminal_it_opens_the_chat_and_ends_with_it(
+async def test_on_a_terminal_it_opens_the_chat_with_a_page_beside_it(
     place: Path, environment: dict[str, str]
 ) -> None:
     terminal = await on_a_terminal(environment)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await wait_for_output(terminal, b"/help \xc2\xb7 Ctrl-D")
-        terminal.write(f"{QUESTION}\r".encode())
-        await wait_for_output(terminal, "allow? ›".encode())
-        terminal.write(b"y\r")
-        await wait_for_output(terminal, b"done \xc2\xb7")
+        hints = await wait_for_output(terminal, b"/help \xc2\xb7 Ctrl-D")
+        url = re.search(rb"http://127\.0\.0\.1:\d+/", hints)
+        assert url is not None
+        async with ClientSession() as browser, browser.ws_connect(f"{url[0].decode()}page") as page:
+            await seen_on(page, lambda view: view["is_online"])
+            terminal.write(f"{QUESTION}\r".encode())
+            asked = await seen_on(page, lambda view: bool(buttons(view)))
+            here = {"channel": asked["channel"], **buttons(asked)["Allow once"]}
+            await page.send_json({"do": "click", **here})
+            await seen_on(page, lambda view: "in good shape" in view["messages"][-1]["content"])
+            await page.send_json({"do": "say", "channel": asked["channel"], "text": "Thank you!"})
+            await wait_for_output(terminal, b"You: Thank you!")
         terminal.write(b"\x04")
         status = await terminal.wait()
         shown = await read_all(terminal)
     assert status.code == 0
     assert f"Ask, for example:   {QUESTION}" in shown
-    assert "✓ allowed by " in shown
+    assert "✓ allowed by You" in shown
     assert "**The repository is in good shape:** 6 tests ran, and all pass." in shown
     assert shown.endswith("Ending what the demo started …\n")
     assert left_behind(place) == ([], [])
@@ -164,6 +173,25 @@ def test_what_is_missing_is_told_in_one_sentence(environment: dict[str, str]) ->
         1,
         "make demo: git is not installed; install it with your package manager\n",
     )
+
+
+async def seen_on(page: ClientWebSocketResponse, fits: Callable[[Any], bool]) -> Any:
+    """What the page shows, once it fits."""
+    while True:
+        told = await page.receive_json()
+        if "view" in told and fits(told["view"]):
+            return told["view"]
+
+
+def buttons(view: Any) -> dict[str, dict[str, str]]:
+    """What can be clicked on for a decision, by its label."""
+    return {
+        each["label"]: {"message": message["id"], "custom_id": each["custom_id"]}
+        for message in view["messages"]
+        for row in message["rows"]
+        for each in row
+        if each["label"] != "Stop"
+    }
 
 
 async def on_a_terminal(environment: dict[str, str]) -> Terminal:

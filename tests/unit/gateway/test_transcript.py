@@ -46,7 +46,7 @@ def test_a_turn_from_its_question_to_its_end() -> None:
         "  → Bash: make test",
         "  ✓ Bash: make test (1.5s)",
         "All good.",
-        "  done · 12.5s · 1,200 tokens in, 340 out · cache 5,000 · $0.0123 · context 10%",
+        "  done · 12.5s · 6.2k tokens in, 340 out · $0.0123 · context 10%",
     ]
     assert transcript.turn_is_open is False
 

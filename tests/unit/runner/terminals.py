@@ -42,13 +42,13 @@ async def run_shell(script: str, *, directory: Path = TMP, closed: Sequence[Path
     return await read_all(await start_shell(script, directory=directory, closed=closed))
 
 
-async def wait_for_output(terminal: Terminal, wanted: bytes) -> None:
-    """Waits until the terminal has shown something."""
+async def wait_for_output(terminal: Terminal, wanted: bytes) -> bytes:
+    """All that the terminal shows, once it has shown something."""
     seen = b""
     with terminal.viewer() as viewer:
         async for item in viewer:
             if isinstance(item, bytes):
                 seen += item
             if wanted in seen:
-                return
+                return seen
     raise AssertionError(f"the terminal ended without {wanted!r}: {seen!r}")
