@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from repobridge.errors import Refusal
 from repobridge.telemetry import Logger
 from repobridge_gateway.access import Members
 from repobridge_gateway.bot.client import Bot, BotSettings
@@ -187,15 +188,18 @@ class _Serving:
 
     async def _count(self) -> None:
         while True:
-            work = (await self._store.inbox.work()).values()
-            self._metrics.waits(
-                pieces=await self._store.outbox.counts(),
-                messages={
-                    "waiting": sum(each.waiting for each in work),
-                    "with the runner": sum(each.submitted for each in work),
-                },
-                calls=self._pacer.waiting,
-            )
+            try:
+                work = (await self._store.inbox.work()).values()
+                self._metrics.waits(
+                    pieces=await self._store.outbox.counts(),
+                    messages={
+                        "waiting": sum(each.waiting for each in work),
+                        "with the runner": sum(each.submitted for each in work),
+                    },
+                    calls=self._pacer.waiting,
+                )
+            except Refusal as refusal:
+                _log.warning("store not counted", error=str(refusal))
             await asyncio.sleep(_COUNT_SECONDS)
 
     def _hear(self, event: ChatEvent) -> None:
@@ -210,8 +214,12 @@ class _Serving:
 
     async def _trim(self) -> None:
         while True:
-            rows = await self._store.trim()
-            _log.debug("store trimmed", rows=rows)
+            try:
+                rows = await self._store.trim()
+                _log.debug("store trimmed", rows=rows)
+            except Refusal as refusal:
+                # On a full or locked disk everything else waits for its turn: so does this.
+                _log.warning("store not trimmed", error=str(refusal))
             await asyncio.sleep(_TRIM_SECONDS)
 
     # ------------------------------------------------- what the reception tells
