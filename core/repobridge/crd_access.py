@@ -7,14 +7,22 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from repobridge.crd_base import Duration, ListSet, Model, Rule, Snowflake, duration_between
+from repobridge.crd_base import (
+    Duration,
+    ListSet,
+    Model,
+    Rule,
+    Snowflake,
+    duration_between,
+    matching,
+)
 
 
 class Bucket(Model):
     """A token bucket for messages."""
 
-    per_second: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-    """Messages a second over time."""
+    per_second: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+    """Messages a second over time; 0: no limit."""
     burst: Annotated[int, Field(ge=1, le=1000)]
     """How many of them at once."""
 
@@ -24,8 +32,8 @@ class Window(Model):
 
     per: Annotated[Duration, duration_between("1m", "744h")]
     """The period, such as 1h."""
-    requests: Annotated[int, Field(ge=1, le=1_000_000)]
-    """How many."""
+    requests: Annotated[int, Field(ge=0, le=1_000_000)]
+    """How many; 0: no limit."""
 
 
 class Rate(Model):
@@ -84,9 +92,16 @@ class Permission(StrEnum):
     PROMPT = "prompt"
     APPROVE = "approve"
     MANAGE = "manage"
+    MANAGE_PROMPTS = "manage_prompts"
+    UNLIMITED_RATE = "unlimited_rate"
+    UNLIMITED_TOKENS = "unlimited_tokens"
 
 
-ModelName = Annotated[str, Field(min_length=1, max_length=64)]
+ModelName = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    matching(r"\*|[A-Za-z0-9_@][!-~]*", "must be a model's name, such as opus, or * for all"),
+]
 
 
 class Access(Model):
@@ -103,11 +118,13 @@ class Access(Model):
     """The id of a role of the guild."""
     user_id: Snowflake | None = None
     """The id of a person."""
-    permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=3), ListSet()] = (
+    permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=6), ListSet()] = (
         Permission.PROMPT,
     )
-    """prompt: write to the agent; approve: decide what it asks; manage: restart it, end sessions,
-    allow things for good."""
+    """prompt: write to the agent; approve: decide what it asks; manage: restart it, stop others'
+    turns, allow things for good; manage_prompts: change a chat's prompts; unlimited_rate,
+    unlimited_tokens: not be held to the limits for each person."""
     models: Annotated[tuple[ModelName, ...], Field(max_length=8), ListSet()] = ()
-    """Which models they may choose; absent: the bridge's own alone."""
+    """Which models they may use, by the names that are given to the agent, * for all, default for
+    the agent's own choice; absent: the bridge's own alone."""
     limits: Limits | None = None
