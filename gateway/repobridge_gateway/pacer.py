@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 PER_SECOND = 45.0
 """Of the 50 that Discord grants: what is not paced here, as the library's own calls, has room."""
-BURST = 10.0
+BURST = 4.0
+"""Calls at once after a rest. With those of the second that follows they must stay below 50."""
 AT_ONCE = 64
 """Calls under way; most of them wait in discord.py for the limit of their route."""
 WAITING = 10_000
