@@ -27,6 +27,9 @@ SLOWEST_SECONDS = 15.0
 RENEW_SECONDS = 45 * 60.0
 """Messages that are older than an hour may be edited far less often: another takes over before."""
 _NONCE_SECONDS = 110.0
+_ARCHIVED = 50083
+_ARCHIVED_TRIES = 8
+"""In the last edit: the answer opens its thread again, and comes about the same time."""
 _log = Logger(__name__)
 
 
@@ -70,6 +73,7 @@ class LiveMessage:
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._is_lost = False
+        self._is_bare = False
         self._is_taken_up = is_taken_up
         self._edited = edited
         self._pace = PACE_SECONDS
@@ -118,7 +122,7 @@ class LiveMessage:
             nonce = _new_nonce(self.live, self._clock())
             self.live = replace(self.live, nonce=nonce, made_at=self._clock(), begun=steady.now())
         await self._store.put_live(self.live)
-        piece = self.render(self._clock())
+        piece = self._picture()
         try:
             sent = await self._editor.send(
                 self.live.channel_id, piece, nonce=self.live.nonce, priority=Priority.NOTICE
@@ -145,7 +149,7 @@ class LiveMessage:
         if self._clock() - self.live.made_at > RENEW_SECONDS:
             await self._renew()
             return
-        piece = self.render(self._clock())
+        piece = self._picture()
         if piece == self._shown:
             return
         began = time.monotonic()
@@ -180,26 +184,35 @@ class LiveMessage:
 
     async def _settle(self) -> None:
         """The last edit, tried until it is done or can't be."""
-        pause = PACE_SECONDS
-        while self.live.message_id and not self._is_lost:
+        pause, archived = PACE_SECONDS, 0
+        while self.live.message_id and not self._is_lost and archived < _ARCHIVED_TRIES:
             try:
                 await self._editor.settle(
-                    self.live.channel_id, self.live.message_id, self.render(self._clock())
+                    self.live.channel_id, self.live.message_id, self._picture()
                 )
                 break
             except (ChatError, Overloaded) as error:
                 self._failed(error)
+                archived += isinstance(error, ChatError) and error.code == _ARCHIVED
                 await asyncio.sleep(0 if self._is_lost else pause)
                 pause = min(2 * pause, SLOWEST_SECONDS)
         await self._store.drop_live(self.live.bridge, self.live.turn)
 
+    def _picture(self) -> Piece:
+        """How it is to look now; once Discord refused its words, only the line of how it stands."""
+        piece = self.render(self._clock())
+        if not self._is_bare:
+            return piece
+        return replace(piece, content=piece.content.partition("\n")[0])
+
     def _failed(self, error: ChatError | Overloaded) -> None:
-        if isinstance(error, ChatError) and error.fault in {
-            Fault.GONE,
-            Fault.FORBIDDEN,
-            Fault.REJECTED,
-        }:
-            self._is_lost = True
+        # Without a code it was no word of Discord's; and an archived thread may be opened again.
+        if isinstance(error, ChatError) and error.code and error.code != _ARCHIVED:
+            if error.fault is Fault.REJECTED and not self._is_bare:
+                self._is_bare = True
+                self._changed.set()
+            elif error.fault in {Fault.GONE, Fault.FORBIDDEN, Fault.REJECTED}:
+                self._is_lost = True
         self._pace = min(2 * self._pace, SLOWEST_SECONDS)
         _log.warning("live message not shown", channel=self.live.channel_id, error=str(error))
 

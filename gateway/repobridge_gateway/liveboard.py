@@ -58,6 +58,7 @@ class LiveBoard:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._shown.clear()
 
     def wake(self, message_id: str, channel_id: str, render: Render) -> None:
         """Shows a wake to who asked; called again, it looks different now."""

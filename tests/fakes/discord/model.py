@@ -83,6 +83,8 @@ class Guild:
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
+    blocked_words: set[str] = field(default_factory=set)
+    """What its automatic moderation lets no bot say."""
 
 
 @dataclass(eq=False)

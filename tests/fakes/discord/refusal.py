@@ -33,6 +33,7 @@ _MESSAGES: Mapping[int, tuple[int, str]] = {
     50109: (400, "The request body contains invalid JSON."),
     160002: (400, "Cannot reply without permission to read message history"),
     160005: (400, "Thread is locked"),
+    200000: (400, "Message was blocked by automatic moderation"),
     160004: (400, "A thread has already been created for this message"),
 }
 

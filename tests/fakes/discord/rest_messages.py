@@ -40,6 +40,7 @@ def create_message(call: Call) -> Result:
         first = call.world.with_nonce(call.world.bot, nonce)
         if first is not None:
             return _told(call, first) | {"nonce": nonce}
+    _demand_clean(channel, body.get("content"))
     answered = _answered(call, channel)
     draft = draft_of(call.world, channel, body, call.uploads, answered=answered)
     if int(draft.flags) & MessageFlag.EPHEMERAL:
@@ -61,6 +62,7 @@ def edit_message(call: Call) -> Result:
     if message.is_system:
         raise refusal(50021)
     _demand_open(channel)
+    _demand_clean(channel, call.fields.get("content"))
     apply_edit(call.world, message, call.fields, call.uploads)
     return _told(call, message)
 
@@ -209,6 +211,11 @@ def _demand_speech(call: Call, channel: Channel) -> None:
 def _demand_open(channel: Channel) -> None:
     if channel.thread is not None and channel.thread.is_archived:
         raise refusal(50083)
+
+
+def _demand_clean(channel: Channel, content: str | None) -> None:
+    if any(word in (content or "") for word in channel.guild.blocked_words):
+        raise refusal(200000)
 
 
 def _answered(call: Call, channel: Channel) -> Message | None:

@@ -12,7 +12,16 @@ import pytest
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.render.pieces import Piece
 from repobridge_gateway.store.sqlite import SqliteStore
-from tests.fakes.discord import GENEROUS, ActThenHold, Channel, Discord, Gate, Permission, Status
+from tests.fakes.discord import (
+    GENEROUS,
+    ActThenHold,
+    Channel,
+    Cloudflare,
+    Discord,
+    Gate,
+    Permission,
+    Status,
+)
 from tests.unit.gateway.bots import Heard, heard
 
 _CREATE = "POST /channels/{channel_id}/messages"
@@ -128,9 +137,53 @@ async def test_the_last_edit_is_tried_until_it_is_made(stage: Stage) -> None:
     board, channel = await stage.board(), str(stage.channel.id)
     await board.turn("t1", "", channel, lambda _: saying("working"))
     await stage.until("working")
-    stage.discord.faults.on(_EDIT, Status(503), times=2)
+    stage.discord.faults.on(_EDIT, Status(503), Cloudflare(404), Cloudflare(403))
     board.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
+
+
+async def test_words_that_a_server_filters_leave_the_line_of_how_it_stands(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working\nfine words"))
+    await stage.until("working\nfine words")
+    stage.channel.guild.blocked_words.add("darn")
+    await board.turn("t1", "", channel, lambda _: saying("still working\ndarn"))
+    await stage.until("still working")
+    board.turn_ended("t1", lambda _: saying("done\ndarn"))
+    await stage.until("done")
+    await board.turn("t2", "", channel, lambda _: saying("working\ndarn"))
+    await stage.until("done", "working")
+
+
+async def test_a_thread_that_is_archived_under_it_shows_the_end_once_it_is_open(
+    stage: Stage,
+) -> None:
+    ann = stage.discord.add_person(stage.channel.guild, "ann")
+    thread = ann.open_thread(stage.channel, "a matter")
+    board = await stage.board()
+    await board.turn("t1", "", str(thread.id), lambda _: saying("working"))
+    await stage.discord.until_seen(thread, lambda each: each.content == "working")
+    ann.archive(thread)
+    board.changed("t1")
+    refused = stage.discord.requests
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.discord.until(
+        lambda: [each.status for each in refused if each.route == _EDIT].count(400) >= 2
+    )
+    ann.unarchive(thread)
+    await stage.discord.until_seen(thread, lambda each: each.content == "done")
+    await stage.until_no_rows()
+
+
+async def test_a_desk_that_broke_takes_up_what_it_showed(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    await board.close()
+    await board.take_up()
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    await stage.until_no_rows()
 
 
 async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) -> None:
