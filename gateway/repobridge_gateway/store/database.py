@@ -86,6 +86,10 @@ class Database(DurableActs[Transaction]):
         files = await asyncio.to_thread(_open, directory)
         return cls(files, clock=clock, waiting=waiting)
 
+    def now(self) -> float:
+        """The time as acts are given it."""
+        return self._clock()
+
     def _make_writer(self, deliver: Deliver, stopped: Callable[[], None]) -> StoreWriter:
         return StoreWriter(self._files.writer, clock=self._clock, deliver=deliver, stopped=stopped)
 
