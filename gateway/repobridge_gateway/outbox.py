@@ -81,6 +81,8 @@ class Sending:
     bridge: str
     tries: int
     piece: Outgoing
+    after: str = "0"
+    """The last message of the channel that surely stood before; told of what is searched for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

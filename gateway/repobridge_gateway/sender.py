@@ -33,12 +33,11 @@ AT_ONCE = 64
 FORBIDDEN_SECONDS = 300.0
 """How long a channel is let be that we may not write in."""
 MOST_TRIES = 8
-"""Of a piece that something between us and Discord refuses."""
-CLOCK_SECONDS = 120.0
-"""How far Discord's clock and ours may be apart."""
+"""Of a piece that its channel, or something between us and Discord, does not take."""
+CLOCK_SECONDS = 2 * 3600.0
+"""How far Discord's clock and ours may be apart: somebody may have set ours."""
 UNKNOWN_AGE_SECONDS = 24 * 3600.0
 """How far back is searched for a piece that answers nothing, and of which nobody knows its age."""
-_REMEMBERED = 10_000
 _ARCHIVED, _CHANNEL_GONE = 50083, frozenset({10003, 10004})
 _DECISIONS = frozenset({Kind.APPROVAL, Kind.PLAN, Kind.QUESTION})
 _log = Logger(__name__)
@@ -94,8 +93,6 @@ class Sender:
         self._forbidden: set[str] = set()
         self._busy: set[str] = set()
         self._ended: set[str] = set()
-        self._newest: dict[str, str] = {}
-        """By channel, the last message that is known to have arrived."""
         self._changed = asyncio.Event()
 
     # ------------------------------------------------------- what others see
@@ -233,7 +230,7 @@ class Sender:
         await self._arrived(sending, message_id, outcome)
 
     async def _search(self, due: Due, sending: Sending, piece: Piece) -> None:
-        after = self._searched_from(due, piece)
+        after = self._searched_from(due, sending, piece)
         found = await retrace.find(self._chat, due.channel_id, forms(piece), after=after)
         if found:
             await self._arrived(sending, found, Outcome.FOUND)
@@ -242,23 +239,19 @@ class Sender:
         self.counted[Outcome.NOT_FOUND] += 1
         _log_of(sending).info("message not found")
 
-    def _searched_from(self, due: Due, piece: Piece) -> str:
+    def _searched_from(self, due: Due, sending: Sending, piece: Piece) -> str:
         """The newest message that is certainly before the piece."""
         age = self._clock().since(due.tried) if due.tried else None
         if age is None or age < 0:
             age = UNKNOWN_AGE_SECONDS
         by_time = snowflake_at(self._wall() - age - CLOCK_SECONDS)
-        known = self._newest.get(due.channel_id, "0")
-        # Where a message is answered that is surer than clocks, which may have been set.
-        return max(piece.reply_to or by_time, known, key=int)
+        # What it answers and what was said before it are surer than clocks, which somebody may set.
+        return max(piece.reply_to or by_time, sending.after, key=int)
 
     async def _arrived(self, sending: Sending, message_id: str, outcome: Outcome) -> None:
         channel_id = sending.piece.channel_id
         await self._store.outbox.sent(sending.send_id, message_id=message_id)
         self._settled()
-        if len(self._newest) >= _REMEMBERED:
-            self._newest.clear()
-        self._newest[channel_id] = max(message_id, self._newest.get(channel_id, "0"), key=int)
         self._pauses.ended(channel_id)
         self._forbidden.discard(channel_id)
         self.counted[outcome] += 1
@@ -284,7 +277,8 @@ class Sender:
             self._forbidden.add(due.channel_id)
             self._pause(due.channel_id, str(error), FORBIDDEN_SECONDS)
             _log_of(sending).warning("channel closed to us", error=str(error))
-            if code:
+            # Somebody may only have to give us a permission back.
+            if code and sending.tries >= MOST_TRIES:
                 await self._lose(sending, "Forbidden", str(error))
                 return
         elif fault is Fault.REJECTED and (code or sending.tries >= MOST_TRIES):

@@ -61,7 +61,7 @@ class SqliteOutbox:
 
     async def sending(self, send_id: int) -> Sending | None:
         """A piece, to search for."""
-        return await self._database.read(lambda connection: sends.sending(connection, send_id))
+        return await self._database.read(lambda connection: sends.searched(connection, send_id))
 
     async def sent(self, send_id: int, *, message_id: str) -> None:
         """Notes the message that a piece has become."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from repobridge.session.events import Cursor
@@ -103,6 +104,19 @@ def sending(source: Transaction | sqlite3.Connection, send_id: int) -> Sending |
         files=tuple(data for (data,) in files),
     )
     return Sending(send_id=send_id, bridge=row[0], tries=row[1], piece=piece)
+
+
+def searched(connection: sqlite3.Connection, send_id: int) -> Sending | None:
+    """An open piece whole, with what surely stood in its channel before it."""
+    found = sending(connection, send_id)
+    if found is None:
+        return None
+    # A channel's pieces are sent one at a time: what has arrived did so before this was tried.
+    (last,) = connection.execute(
+        "SELECT max(message_id) FROM sends WHERE channel = ? AND state = 'DONE' AND send_id < ?",
+        (int(found.piece.channel_id), send_id),
+    ).fetchone()
+    return replace(found, after=str(last or 0))
 
 
 def begin(transaction: Transaction, send_id: int, now: Steady) -> Sending | None:

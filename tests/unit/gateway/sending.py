@@ -27,6 +27,8 @@ class Standing:
 
     def __init__(self) -> None:
         self.now = Steady("this boot", 1000.0)
+        self.skew = 0.0
+        """By how much the clock on our wall is ahead of Discord's."""
 
     def __call__(self) -> Steady:
         return self.now
@@ -109,7 +111,7 @@ class Post:
 def _started(
     discord: Discord, bot: Heard, store: SqliteStore, clock: Standing
 ) -> tuple[Sender, asyncio.Task[None]]:
-    sender = Sender(store, bot.rest, clock=clock, wall=discord.clock.wall)
+    sender = Sender(store, bot.rest, clock=clock, wall=lambda: discord.clock.wall() + clock.skew)
     sender.counted = Noted(discord.changes)
     task = asyncio.create_task(sender.run())
     task.add_done_callback(lambda _: discord.changes.note())

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from repobridge_gateway.render.pieces import File, Piece
-from repobridge_gateway.sender import Outcome, Sender
+from repobridge_gateway.sender import MOST_TRIES, Outcome, Sender
 from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import (
@@ -221,6 +221,31 @@ async def test_two_equal_answers_stay_two_even_where_the_second_is_searched_for(
 
 
 @pytest.mark.parametrize("acts", [True, False])
+@pytest.mark.parametrize("skew", [-3600.0, 3600.0])
+async def test_a_clock_that_was_set_and_an_equal_message_before_it_mislead_no_search(
+    *,
+    discord: Discord,
+    clock: RunningClock,
+    channel: Channel,
+    post: Post,
+    acts: bool,
+    skew: float,
+) -> None:
+    await post.say(channel, "Done.", turn="t1")
+    await post.counted(sent=1)
+    discord.faults.on(_CREATE, Reset(acts=acts))
+    await post.say(channel, "Done.", turn="t2")
+    await post.counted(sent=1, unknown=1)
+    await post.crash()
+    clock.advance(600)
+    post.clock.advance(600)
+    post.clock.skew = skew
+    post.restart()
+    await (post.counted(found=1) if acts else post.counted(not_found=1, sent=1))
+    assert _said(discord, channel) == ["Done.", "Done."]
+
+
+@pytest.mark.parametrize("acts", [True, False])
 async def test_the_answer_to_a_deleted_question_comes_once(
     *, discord: Discord, clock: RunningClock, channel: Channel, ann: Person, post: Post, acts: bool
 ) -> None:
@@ -270,36 +295,37 @@ async def test_a_piece_that_was_seen_in_its_channel_is_done(
     assert await post.states() == {"done": 2}
 
 
-async def test_a_closed_channel_loses_one_piece_and_the_others_wait_until_it_opens(
+async def test_what_is_for_a_closed_channel_waits_until_it_opens(
     discord: Discord, guild: Guild, channel: Channel, post: Post
 ) -> None:
     everyone, name = discord.everyone(guild), str(channel.id)
     discord.overwrite(channel, everyone, deny=Permission.SEND_MESSAGES)
     await post.say(channel, "one", "two", "three")
-    await post.counted(lost=1)
+    await post.counted(not_sent=1)
     assert post.sender.forbidden == {name}
     assert "Missing Permissions" in post.sender.last_error(name)
     await post.later(60)
     discord.overwrite(channel, everyone, allow=Permission.SEND_MESSAGES)
     post.sender.permitted(name)
-    await post.counted(lost=1, sent=2)
-    assert _said(discord, channel) == ["two", "three"]
+    await post.counted(not_sent=1, sent=3)
+    assert _said(discord, channel) == ["one", "two", "three"]
     assert (post.sender.forbidden, post.sender.last_error(name)) == (frozenset(), "")
 
 
-async def test_a_closed_channel_is_tried_again_after_five_minutes(
+async def test_a_closed_channel_is_tried_every_five_minutes_and_loses_what_was_tried_too_often(
     discord: Discord, guild: Guild, channel: Channel, post: Post
 ) -> None:
     discord.overwrite(channel, discord.everyone(guild), deny=Permission.SEND_MESSAGES)
     await post.say(channel, "one", "two", "three")
-    await post.counted(lost=1)
-    await post.later(301)
-    await post.counted(lost=2)
+    for tries in range(1, MOST_TRIES):
+        await post.counted(not_sent=tries)
+        await post.later(301)
+    await post.counted(not_sent=MOST_TRIES - 1, lost=1)
     await post.later(200)
     other = discord.add_channel(guild, "ledger")
     await post.say(other, "elsewhere", turn="t2")
-    await post.counted(lost=2, sent=1)
-    assert await post.states() == {"lost": 2, "pending": 1, "done": 1}
+    await post.counted(not_sent=MOST_TRIES - 1, lost=1, sent=1)
+    assert await post.states() == {"lost": 1, "pending": 2, "done": 1}
 
 
 async def test_what_a_token_that_is_no_more_could_not_send_is_kept(
@@ -353,8 +379,11 @@ async def test_a_locked_thread_is_closed_to_us(
     thread = ann.open_thread(channel, "a thing")
     discord.owner_of(guild).lock(thread)
     await post.say(thread, "one", "two")
-    await post.counted(lost=1)
-    assert await post.states() == {"lost": 1, "pending": 1}
+    await post.counted(not_sent=1)
+    discord.owner_of(guild).unarchive(thread)
+    discord.world.update_thread(thread, is_locked=False)
+    post.sender.permitted(str(thread.id))
+    await post.counted(not_sent=1, sent=2)
 
 
 async def test_a_text_that_discord_refuses_comes_as_a_file(
@@ -464,7 +493,7 @@ async def test_gateways_that_die_anywhere_while_discord_fails_leave_each_piece_o
 
 
 async def test_whoever_waits_for_a_piece_hears_when_it_stands_or_is_given_up(
-    discord: Discord, guild: Guild, channel: Channel, bot: Heard, tmp_path: Path
+    discord: Discord, channel: Channel, bot: Heard, tmp_path: Path
 ) -> None:
     store = await SqliteStore.open(tmp_path / "store")
     settled: list[None] = []
@@ -480,8 +509,8 @@ async def test_whoever_waits_for_a_piece_hears_when_it_stands_or_is_given_up(
     await discord.until(lambda: len(settled) == 1)
     assert (await store.outbox.counts())["DONE"] == 1
 
-    discord.overwrite(channel, discord.everyone(guild), deny=Permission.SEND_MESSAGES)
-    await store.outbox.say(BRIDGE, sentence("t2", str(channel.id), "it does not"))
+    (told,) = sentence("t2", str(channel.id), "it does not")
+    await store.outbox.say(BRIDGE, [replace(told, payload='{"content": 1}')])
     sender.look()
     await discord.until(lambda: len(settled) == 2)
     assert (await store.outbox.counts())["LOST"] == 1
