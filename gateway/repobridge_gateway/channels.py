@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from repobridge.session.events import MAIN_CONVERSATION
-from repobridge_gateway.access import Access
+from repobridge_gateway.access import AccessSource
 from repobridge_gateway.chat import Place
 from repobridge_gateway.fleet.port import Bridge
 from repobridge_gateway.render.wake import WakeStage
@@ -23,7 +23,8 @@ class Served:
     channel_id: str
     created_at: float
     """When the bridge was made: what was written before is not for it."""
-    access: Access
+    access: AccessSource
+    """Whose rules hold in its channel."""
     require_mention: bool = False
     threads_are_sessions: bool = True
     """False: the channel and its threads are one conversation."""
@@ -31,6 +32,8 @@ class Served:
     """Characters of an answer beyond which it comes as a file."""
     streaming: bool = True
     """Whether a message shows the turn while it runs."""
+    model: str = ""
+    """What it uses where nobody chose another; empty: the agent's own choice."""
     stages: tuple[WakeStage, ...] = tuple(WakeStage)
     """What a wake goes through."""
     idle_seconds: float | None = None

@@ -175,6 +175,13 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class GuildSeen:
+    """A guild is there, and its roles are known."""
+
+    guild_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelGone:
     """A channel or thread was deleted."""
 
@@ -199,6 +206,7 @@ ChatEvent = (
     | Interaction
     | Connected
     | Disconnected
+    | GuildSeen
     | ChannelGone
     | ThreadSeen
 )

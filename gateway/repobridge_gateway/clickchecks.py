@@ -64,8 +64,9 @@ class ClickChecks:
         if what.kind is Kind.TURN:
             is_own = await self._is_own(interaction, asked)
             permission = Permission.PROMPT if is_own else Permission.MANAGE
-        if not served.access.may(interaction.person, permission):
-            raise NotDecided(refusal_sentence(served.access, permission))
+        access = served.access.at(place.guild_id)
+        if not access.may(interaction.person, permission):
+            raise NotDecided(refusal_sentence(access, permission))
         return asked, served
 
     async def _is_own(self, interaction: Interaction, asked: Asked) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydantic
@@ -18,11 +18,21 @@ from repobridge.errors import RepoBridgeError
 from repobridge.paths import WorkingDirError, resolve_working_dir
 from repobridge_gateway import document as documents
 from repobridge_gateway import schema
+from repobridge_gateway.access import OPEN
+from repobridge_gateway.authority import Policy
 from repobridge_gateway.document import Document, Problem, dotted
+from repobridge_gateway.policy_settings import (
+    BucketSettings,
+    LimitsSettings,
+    PolicySettings,
+    RateSettings,
+)
 
 DEFAULT_FILE = "llm-bridge.yaml"
 FILE_VARIABLE = "LLM_BRIDGE_CONFIG"
 _LARGEST_BYTES = 1 << 20
+_MOST = 1000
+"""A bucket's largest numbers; Discord itself lets nobody write as fast."""
 
 
 class ConfigError(RepoBridgeError):
@@ -80,6 +90,18 @@ class Config:
     """Which variables reach the agent; empty: the runner's own list."""
     log_format: str = "text"
     socket: str = ""
+    policy_settings: PolicySettings = field(default_factory=PolicySettings)
+    """Who may do what and how much, with the limits of rate that llm-bridge's own key sets."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether whoever can write in a channel may ask and decide there: nothing is said."""
+        return not self.policy_settings.says_who_may
+
+    @property
+    def policy(self) -> Policy:
+        """The rules that hold in channels."""
+        return Policy(rules=OPEN.rules) if self.is_open else self.policy_settings.policy()
 
     @property
     def idle_text(self) -> str:
@@ -123,6 +145,32 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         environment=file.serve.environment,
         log_format=file.serve.log_format,
         socket=file.serve.socket,
+        policy_settings=PolicySettings(
+            access=file.serve.access,
+            limits=_limits(limit, file.serve.limits),
+            guilds=file.serve.guilds,
+        ),
+    )
+
+
+def _limits(below: schema.RateLimit, said: LimitsSettings) -> LimitsSettings:
+    """What `serve.limits` says, with the limits of rate that it leaves to llm-bridge's key."""
+    rate = said.rate or RateSettings(enabled=below.enabled)
+    user = BucketSettings(
+        per_second=min(below.user_rate or 0.5, _MOST), burst=min(below.user_burst or 3, _MOST)
+    )
+    channel = BucketSettings(
+        per_second=min(below.channel_rate or 2.0, _MOST),
+        burst=min(below.channel_burst or 10, _MOST),
+    )
+    return LimitsSettings(
+        rate=RateSettings(
+            enabled=rate.enabled,
+            user=rate.user or user,
+            channel=rate.channel or channel,
+            windows=rate.windows,
+        ),
+        budgets=said.budgets,
     )
 
 
@@ -168,8 +216,11 @@ def _report(document: Document, path: documents.Path, message: str) -> None:
 def _sentence(kind: str, path: documents.Path, context: Mapping[str, object], text: str) -> str:
     if kind == "extra_forbidden":
         return _unknown_key(path)
-    if kind == "literal_error":
+    if kind in {"literal_error", "enum"}:
         return f"must be one of: {str(context.get('expected')).replace(' or ', ', ')}"
+    if kind in _BOUNDS and context.get(_BOUNDS[kind][0]) != 0:
+        bound, words = _BOUNDS[kind]
+        return words.format(context.get(bound))
     if kind == "string_pattern_mismatch":
         return _pattern(str(path[-1]))
     if kind == "value_error":
@@ -187,11 +238,21 @@ def _sentence(kind: str, path: documents.Path, context: Mapping[str, object], te
         "float_type": "must be a number",
         "finite_number": "must be a number",
         "greater_than_equal": "must not be negative",
+        "greater_than": "must be more than 0",
         "dict_type": "must be a mapping of names to values",
         "model_type": "must be a mapping of names to values",
         "tuple_type": "must be a list",
     }
     return sentences.get(kind, text)
+
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "must be at least {}"),
+    "less_than_equal": ("le", "must be at most {}"),
+    "too_short": ("min_length", "must have an entry"),
+    "too_long": ("max_length", "may have {} entries at most"),
+    "string_too_long": ("max_length", "may have {} characters at most"),
+}
 
 
 def _pattern(field: str) -> str:
@@ -202,7 +263,7 @@ def _pattern(field: str) -> str:
 
 def _unknown_key(path: documents.Path) -> str:
     name, around = str(path[-1]), schema.section(path[:-1])
-    known = list(around.model_fields) if around else []
+    known = schema.keys(around) if around else []
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f'no such key; did you mean "{close[0]}"?'

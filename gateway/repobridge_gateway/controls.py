@@ -9,7 +9,12 @@ from typing import Protocol
 
 from repobridge.errors import Refusal
 from repobridge.session.events import Actor
-from repobridge_gateway.access import Permission, refusal_sentence
+from repobridge_gateway.access import (
+    EVERY_MODEL,
+    Permission,
+    model_refusal,
+    refusal_sentence,
+)
 from repobridge_gateway.blobtext import LARGEST_BYTES, blob_text
 from repobridge_gateway.channels import Served
 from repobridge_gateway.chat import Person, Place
@@ -66,6 +71,7 @@ class Order:
     order_id: str
     """Of the interaction, or of the message."""
     served: Served
+    guild_id: str
     conversation: str
     person: Person
     option: str = ""
@@ -113,8 +119,14 @@ class Controls:
         needed = SPECS[order.command].permission
         if order.command in {Slash.CANCEL, Slash.INTERRUPT} and not await self._is_own(order):
             needed = Permission.MANAGE
-        access = order.served.access
-        return "" if access.may(order.person, needed) else refusal_sentence(access, needed)
+        access = order.served.access.at(order.guild_id)
+        if not access.may(order.person, needed):
+            return refusal_sentence(access, needed)
+        if order.command is Slash.MODEL:
+            models = access.models(order.person, own=order.served.model)
+            if not models & {EVERY_MODEL, order.option}:
+                return model_refusal(models, escaped(order.option))
+        return ""
 
     async def carry_out(self, order: Order) -> Piece:
         """Does it, and says what came of it; raises Refusal and ChatError."""

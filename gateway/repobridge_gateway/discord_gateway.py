@@ -15,6 +15,7 @@ from typing import Protocol
 from repobridge.errors import Refusal
 from repobridge.telemetry import Logger
 from repobridge_gateway.access import Members
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.bot.client import Bot, BotSettings
 from repobridge_gateway.bot.rest import Rest
 from repobridge_gateway.catchup import CatchUp
@@ -22,6 +23,7 @@ from repobridge_gateway.channels import Channels, Served
 from repobridge_gateway.chat import (
     ChatEvent,
     ChatMessage,
+    GuildSeen,
     Interaction,
     InteractionKind,
     Place,
@@ -75,10 +77,13 @@ class DiscordGateway:
         settings: DiscordSettings,
         channels: Channels,
         *,
+        authority: Authority | None = None,
         companion: Companion | None = None,
         metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`authority` hears of guilds, whose roles rules of the channels may name."""
+        self._authority = authority or Authority()
         self.metrics = metrics or GatewayMetrics()
         self._settings = settings
         self._channels = channels
@@ -93,6 +98,7 @@ class DiscordGateway:
                 self._settings,
                 self._channels,
                 store,
+                authority=self._authority,
                 companion=self._companion,
                 metrics=self.metrics,
                 clock=self._clock,
@@ -110,6 +116,7 @@ class _Serving:
         channels: Channels,
         store: Store,
         *,
+        authority: Authority,
         companion: Companion | None,
         metrics: GatewayMetrics,
         clock: Callable[[], float],
@@ -117,8 +124,10 @@ class _Serving:
         self._metrics = metrics
         self._store = store
         self._companion = companion
+        self._authority = authority
         self._pacer = Pacer(per_second=settings.calls_per_second)
         self._bot = Bot(settings.bot, hear=self._hear, pacer=self._pacer, answered=metrics.answered)
+        authority.learn_from(self._bot.roles)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
         self._sender = Sender(store, rest, settled=self._settled)
@@ -205,6 +214,8 @@ class _Serving:
     def _hear(self, event: ChatEvent) -> None:
         if self._companion is not None:
             self._companion.hear(event)
+        if isinstance(event, GuildSeen):
+            self._authority.look(event.guild_id)
         self._reception.hear(event)
 
     async def _register(self) -> None:

@@ -15,10 +15,11 @@ from enum import Enum
 from typing import Protocol
 
 from repobridge.errors import Refusal, Status
-from repobridge.session.events import Actor
+from repobridge.session.events import Actor, MessageKind
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
-from repobridge_gateway.access import Members, Permission, refusal_sentence
+from repobridge_gateway.access import Members
+from repobridge_gateway.admission import Admission, admission
 from repobridge_gateway.channels import Served
 from repobridge_gateway.chat import Attachment, ChatError, Fault, time_of
 from repobridge_gateway.commands import Reply, ToAgent, ToGateway
@@ -41,6 +42,7 @@ _NO_HISTORY = (
 )
 _SHOWN = 64
 """Messages of which it is known that they were shown to whoever follows at a terminal."""
+_Text = ToAgent | ToGateway | Reply
 _log = Logger(__name__)
 
 
@@ -164,13 +166,18 @@ class Handover:
             orders = await self._inbox.orders(served.uid)
             if not waiting and not orders:
                 return True
+            waiting, is_later = await self._admitted(served, waiting)
+            if not waiting and not orders:
+                if is_later:
+                    return False
+                continue
             first = next(iter([*waiting, *orders]))
             link = await self._waker.awake(served, first)
             try:
                 tasks = [self._hand_over(served, link.client, kept) for kept in waiting]
                 done = await asyncio.gather(*tasks)
                 for order in orders:
-                    done.append(await self._carry_out(link.client, order))
+                    done.append(await self._carry_out(served, link.client, order))
             except Refusal as refusal:
                 if refusal.status is not Status.UNAVAILABLE:
                     raise
@@ -198,9 +205,10 @@ class Handover:
     async def _submission(self, served: Served, client: SessionClient, kept: Kept) -> Submission:
         """What the runner gets, once its files are there; raises _NotRun."""
         message, author = kept.message, kept.message.author
-        if why := await self._not_allowed(served, kept):
-            raise _NotRun("NotAllowed", why)
         parsed = self._parsed(message.content)
+        told = await self._admission(served, kept, parsed)
+        if told.refusal:
+            raise _NotRun("NotAllowed", told.refusal)
         if not isinstance(parsed, ToAgent):
             raise _NotRun("Command", "")  # of some time ago: nobody waits for its answer any more
         if not message.content.strip() and not message.attachments:
@@ -212,6 +220,7 @@ class Handover:
             text=parsed.text if parsed.text.strip() else "(see the attached files)",
             author=Actor(author.user_id, author.display_name, "discord"),
             attachment_ids=await self._bring_files(client, kept),
+            allowed_models=told.models,
         )
 
     def _parsed(self, content: str) -> ToAgent | ToGateway | Reply:
@@ -259,20 +268,34 @@ class Handover:
             return _Done.LATER  # a full queue, or a full disk, which the courier tells of
         return await self._refuse(kept, refusal.reason, refusal.message)
 
-    async def _not_allowed(self, served: Served, kept: Kept) -> str:
-        """What the author reads who may not ask here, or not any more; empty: may."""
-        if Permission.PROMPT in served.access.everybody:
-            return ""
-        place, author = kept.message.place, kept.message.author
-        try:
-            person = await self._members.fresh(place.guild_id, author)
-        except ChatError as error:
-            if error.fault is Fault.GONE:
-                return "Its author has left the server, so this was not run."
-            raise
-        if served.access.may(person, Permission.PROMPT):
-            return ""
-        return refusal_sentence(served.access, Permission.PROMPT)
+    async def _admission(self, served: Served, kept: Kept, text: _Text) -> Admission:
+        """Whether its author may ask here, or still; raises ChatError where nobody knows now."""
+        return await admission(
+            served,
+            kept.message.author,
+            text,
+            guild_id=kept.message.place.guild_id,
+            members=self._members,
+        )
+
+    async def _admitted(self, served: Served, waiting: Sequence[Kept]) -> tuple[list[Kept], bool]:
+        """Those for which a bridge may be woken, and whether others are to be looked at later.
+
+        Who may not ask is told so here, before anything is done for them.
+        """
+        found, is_later = list[Kept](), False
+        for kept in waiting:
+            try:
+                told = await self._admission(served, kept, self._parsed(kept.message.content))
+            except ChatError as error:
+                _log.warning("roles not known", message_id=kept.message_id, error=str(error))
+                is_later = True
+                continue
+            if told.refusal:
+                await self._refuse(kept, "NotAllowed", told.refusal)
+            else:
+                found.append(kept)
+        return found, is_later
 
     async def _bring_files(self, client: SessionClient, kept: Kept) -> tuple[str, ...]:
         """Uploads what came with a message; the links that were told with it expire."""
@@ -307,7 +330,7 @@ class Handover:
 
     # --------------------------------------------------------------- wishes
 
-    async def _carry_out(self, client: SessionClient, kept: Kept) -> _Done:
+    async def _carry_out(self, served: Served, client: SessionClient, kept: Kept) -> _Done:
         """Tells the runner of an edit or a deletion that came after the message had gone over."""
         if kept.state is InboxState.ENDED:
             await self._too_late(kept)
@@ -318,7 +341,18 @@ class Handover:
             else:
                 parsed = self._parsed(kept.message.content)
                 text = parsed.text if isinstance(parsed, ToAgent) else kept.message.content
+                # What was a command of the agent's stays one, whatever it says now.
+                told = await self._admission(
+                    served, kept, ToAgent(MessageKind.AGENT_COMMAND, text.strip())
+                )
+                if told.refusal:
+                    await client.withdraw(kept.message_id)
+                    await self._not_edited(kept, told.refusal)
+                    return _Done.YES
                 await client.amend(kept.message_id, text)
+        except ChatError as error:
+            _log.warning("roles not known", message_id=kept.message_id, error=str(error))
+            return _Done.LATER
         except Refusal as refusal:
             if refusal.status is Status.UNAVAILABLE:
                 raise
@@ -329,6 +363,12 @@ class Handover:
             return _Done.YES
         await self._inbox.carried_out(kept.message_id, version=kept.version)
         return _Done.YES
+
+    async def _not_edited(self, kept: Kept, why: str) -> None:
+        channel = kept.message.place.channel_id
+        text = f"{why} The message was taken back."
+        said = sentence(f"refused {kept.message_id}", channel, text, reply_to=kept.message_id)
+        await self._inbox.too_late(kept.message_id, say=said)
 
     async def _too_late(self, kept: Kept) -> None:
         what = "is deleted" if kept.wish is Wish.WITHDRAW else "was edited"

@@ -18,13 +18,13 @@ from repobridge.process import make_process_private
 from repobridge.telemetry import Logger, configure
 from repobridge.tls import ClientTls
 from repobridge.tls_files import TlsDirectory
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.bot.client import BotSettings
 from repobridge_gateway.discord_gateway import DiscordGateway, DiscordSettings
 from repobridge_gateway.fleet.bridge_api import BridgeApi
 from repobridge_gateway.fleet.kubernetes import KubernetesFleet
 from repobridge_gateway.fleet.metrics import by_phase
 from repobridge_gateway.fleet.presence import Presence
-from repobridge_gateway.fleet.servable import access_of
 from repobridge_gateway.fleet.tls_reach import Identity
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.settings import GatewaySettings
@@ -50,8 +50,11 @@ async def serve(settings: GatewaySettings) -> None:
     identity = Identity(ClientTls(TlsDirectory(settings.tls_directory)))
     configuration = await connection(settings.kubeconfig, settings.context)
     async with ApiClient(configuration) as client:
-        fleet = _fleet(settings, client, identity)
-        presence, registry = Presence(fleet), CollectorRegistry()
+        registry = CollectorRegistry()
+        metrics = GatewayMetrics(registry)
+        authority = Authority(settings.policy(), metrics=metrics)
+        fleet = _fleet(settings, client, identity, authority)
+        presence = Presence(fleet)
         gateway = DiscordGateway(
             DiscordSettings(
                 bot=BotSettings(
@@ -62,8 +65,9 @@ async def serve(settings: GatewaySettings) -> None:
                 store_directory=settings.store_directory,
             ),
             fleet,
+            authority=authority,
             companion=presence,
-            metrics=GatewayMetrics(registry),
+            metrics=metrics,
         )
         health = Health()
         registry.register(_Bridges(fleet))
@@ -81,7 +85,9 @@ async def serve(settings: GatewaySettings) -> None:
     _log.info("gateway stopped")
 
 
-def _fleet(settings: GatewaySettings, client: ApiClient, identity: Identity) -> KubernetesFleet:
+def _fleet(
+    settings: GatewaySettings, client: ApiClient, identity: Identity, authority: Authority
+) -> KubernetesFleet:
     api = BridgeApi(
         client,
         call_seconds=settings.call_seconds,
@@ -93,7 +99,7 @@ def _fleet(settings: GatewaySettings, client: ApiClient, identity: Identity) -> 
         identity,
         namespaces=settings.namespaces,
         tenancy=tuple(each.rule() for each in settings.tenancy),
-        default_access=access_of(settings.access),
+        authority=authority,
     )
 
 

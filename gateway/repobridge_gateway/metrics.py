@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from repobridge_gateway.rolenames import NameFault
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -68,6 +70,14 @@ class GatewayMetrics:
             ["state"],
             registry=registry,
         )
+        self._role_names = Counter(
+            "repobridge_gateway_role_names_refused_total",
+            "Roles that the settings name and that grant nothing, by why.",
+            ["fault"],
+            registry=registry,
+        )
+        for fault in NameFault:
+            self._role_names.labels(fault.value)
         self._calls = Gauge(
             "repobridge_gateway_calls_waiting",
             "Calls to Discord that wait for their turn.",
@@ -103,6 +113,10 @@ class GatewayMetrics:
         else:
             kind = "refused" if 400 <= status < 500 else "failed"
         self._answers.labels(kind).inc()
+
+    def role_refused(self, fault: NameFault) -> None:
+        """A role's name grants nothing."""
+        self._role_names.labels(fault.value).inc()
 
     def waits(self, *, pieces: Mapping[str, int], messages: Mapping[str, int], calls: int) -> None:
         """How much waits now."""

@@ -55,8 +55,9 @@ class MissedClicks:
         own = interaction.person.user_id
         is_own = all(each.message.author.user_id == own for each in waiting)
         permission = Permission.PROMPT if is_own else Permission.MANAGE
-        if not served.access.may(interaction.person, permission):
-            raise NotDecided(refusal_sentence(served.access, permission))
+        access = served.access.at(interaction.place.guild_id)
+        if not access.may(interaction.person, permission):
+            raise NotDecided(refusal_sentence(access, permission))
         is_wanted = what.verb is Verb.RUN
         if await self._inbox.offered(group, is_wanted=is_wanted) and is_wanted:
             self._work(uid)

@@ -17,7 +17,8 @@ from typing import Protocol
 from repobridge.errors import Refusal
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
-from repobridge_gateway.access import Members, Permission, refusal_sentence
+from repobridge_gateway.access import Members
+from repobridge_gateway.admission import admission
 from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
 from repobridge_gateway.chat import (
     ChannelGone,
@@ -26,6 +27,7 @@ from repobridge_gateway.chat import (
     ChatMessage,
     Connected,
     Disconnected,
+    GuildSeen,
     Interaction,
     MessageEdited,
     MessagesDeleted,
@@ -125,7 +127,7 @@ class Reception:
         match event:
             case Connected(resumed=resumed):
                 self._hearers.connected(resumed=resumed)
-            case Disconnected():
+            case Disconnected() | GuildSeen():
                 pass
             case Interaction():
                 self._hearers.interaction(event)  # due in 3 seconds: it overtakes
@@ -207,11 +209,12 @@ class Reception:
         if not _is_for_us(message, served):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
-        if not isinstance(commands.parse(message.content), ToAgent):
+        text = commands.parse(message.content)
+        if not isinstance(text, ToAgent):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             self._hearers.text_command(message, served)
             return
-        if why := await self._not_allowed(message, served):
+        if why := await self._not_allowed(message, served, text):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             said = sentence(f"refused {message.message_id}", place.channel_id, why,
                             reply_to=message.message_id)  # fmt: skip
@@ -226,21 +229,18 @@ class Reception:
             _log.debug("message kept", message_id=message.message_id, state=receipt.state.value)
             self._hearers.work(served.uid)
 
-    async def _not_allowed(self, message: ChatMessage, served: Served) -> str:
+    async def _not_allowed(self, message: ChatMessage, served: Served, text: ToAgent) -> str:
         """Why somebody may not ask here, before anything is done for it; empty: they may.
 
         Where that can't be learned now, it is kept, and learned before it is run.
         """
-        author = message.author
-        if Permission.PROMPT not in served.access.everybody:
-            try:
-                author = await self._members.fresh(message.place.guild_id, author)
-            except ChatError as error:
-                _log.warning("roles not known", user=author.user_id, error=str(error))
-                return ""
-        if served.access.may(author, Permission.PROMPT):
+        author, guild_id = message.author, message.place.guild_id
+        try:
+            found = await admission(served, author, text, guild_id=guild_id, members=self._members)
+        except ChatError as error:
+            _log.warning("roles not known", user=author.user_id, error=str(error))
             return ""
-        return refusal_sentence(served.access, Permission.PROMPT)
+        return found.refusal
 
     async def _edited(self, event: MessageEdited) -> None:
         text = "That message was edited, but the agent had begun with it; `/cancel` stops it."

@@ -6,11 +6,14 @@ channels that are used once) is checked in `config`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from repobridge import durations
+from repobridge_gateway.policy_settings import PolicySettings
 
 
 class _Section(BaseModel):
@@ -120,7 +123,7 @@ class Providers(_Section):
     discord: Discord = Discord()
 
 
-class Serve(_Section):
+class Serve(PolicySettings, _Section):
     """What RepoBridge adds to llm-bridge's format; llm-bridge itself ignores the section."""
 
     allowed_roots: tuple[str, ...] = ()
@@ -146,15 +149,33 @@ class File(_Section):
 
 def section(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     """The section that a path leads to, or None where it is a value."""
-    fixed: dict[tuple[str | int, ...], type[BaseModel]] = {
-        (): File,
-        ("defaults",): Defaults,
-        ("defaults", "rate_limit"): RateLimit,
-        ("providers",): Providers,
-        ("providers", "discord"): Discord,
-        ("serve",): Serve,
-    }
-    if path[:1] == ("repos",):
-        inner: dict[int, type[BaseModel]] = {2: Repo, 4: Worktree}
-        return inner.get(len(path))
-    return fixed.get(path)
+    kind: Any = File
+    for step in path:
+        kind = next(filter(None, (_inside(each, step) for each in _members(kind))), None)
+    return next((each for each in _members(kind) if _is_section(each)), None)
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    """How the fields of a section are called in the file."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    """The type of what a key, or a place in a list, leads to; None where there is nothing."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if _is_section(kind):
+        fields = kind.model_fields.items()
+        return next((f.annotation for name, f in fields if step in {name, f.alias}), None)
+    if origin is tuple:
+        return inner[0]
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return inner[1] if is_mapping else None
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """Each type that a value may have."""
+    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

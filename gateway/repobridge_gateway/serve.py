@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from repobridge.errors import RepoBridgeError
 from repobridge.session.events import Actor
 from repobridge.telemetry import Logger
-from repobridge_gateway import access
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.channels import FixedChannels
 from repobridge_gateway.channels import Served as Channel
 from repobridge_gateway.config import Bridge, Config
@@ -153,7 +153,7 @@ def _say_what_is_so(config: Config) -> None:
     if config.rate_limits_given and config.rate_limits.enabled:
         _log.warning("rate limits are read but not applied in this version")
     _log.info("no access rules: whoever may use the socket may prompt and approve")
-    if _in_discord(config):
+    if _in_discord(config) and config.is_open:
         _log.warning("no access rules: whoever can write in a channel may prompt and approve there")
 
 
@@ -164,13 +164,14 @@ def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
     from repobridge_gateway.render.wake import WakeStage  # noqa: PLC0415
 
     config = served.config
+    authority = Authority(config.policy)
     channels = FixedChannels(
         Channel(
             uid=fleet.bridge(bridge.name).uid,
             bridge=fleet.bridge(bridge.name),
             channel_id=bridge.channel_id,
             created_at=fleet.bridge(bridge.name).made_at,
-            access=access.OPEN,
+            access=authority.of(()),
             attachment_threshold=config.output_threshold,
             stages=(WakeStage.STARTING,),
             idle_seconds=served.fleet.idle_policy.idle_seconds,
@@ -186,7 +187,7 @@ def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
         ),
         store_directory=served.fleet.state_dir / "discord",
     )
-    return discord_gateway.DiscordGateway(settings, channels)
+    return discord_gateway.DiscordGateway(settings, channels, authority=authority)
 
 
 @asynccontextmanager

@@ -9,14 +9,14 @@ import pydantic
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from repobridge.crd import Access
 from repobridge.settings_file import SettingsError, TenancySettings, words
 from repobridge.telemetry import LogFormat
+from repobridge_gateway.policy_settings import PolicySettings
 
 _PREFIX = "REPOBRIDGE_GATEWAY_"
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(PolicySettings, BaseSettings):
     """Everything that a person may set; a variable is a field's name in capitals."""
 
     model_config = SettingsConfigDict(
@@ -44,8 +44,6 @@ class GatewaySettings(BaseSettings):
     """The gateway's own certificate, its key and the CAs that are trusted; read anew as they
     change."""
     tenancy: tuple[TenancySettings, ...] = ()
-    access: tuple[Access, ...] = ()
-    """Who may do what where a bridge says nothing, in the form of `spec.access`; none: nobody."""
 
     listen: str = Field(default="0.0.0.0:8080", pattern=r"^.*:[0-9]{1,5}$")
     """HOST:PORT for /healthz, /readyz and /metrics."""

@@ -143,6 +143,7 @@ class SlashCommands:
             command=command,
             order_id=interaction.interaction_id,
             served=served,
+            guild_id=interaction.place.guild_id,
             conversation=conversation_of(served, place),
             person=interaction.person,
             option="".join(given).strip(),
@@ -180,7 +181,10 @@ class SlashCommands:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 served, _ = await self._served(interaction.place)
-                if served is None or not served.access.may(interaction.person, Permission.PROMPT):
+                if served is None:
+                    return []
+                access = served.access.at(interaction.place.guild_id)
+                if not access.may(interaction.person, Permission.PROMPT):
                     return []
                 link = served.bridge.status.value.link
                 if link is None:
@@ -195,7 +199,7 @@ class SlashCommands:
 
     async def _text(self, message: ChatMessage, served: Served) -> None:
         person = message.author
-        if Permission.PROMPT not in served.access.everybody:
+        if served.access.at(message.place.guild_id).asks_for_roles:
             person = await self._members.fresh(message.place.guild_id, person)
         parsed = commands.parse(message.content)
         if isinstance(parsed, Reply):
@@ -207,6 +211,7 @@ class SlashCommands:
             command=_TEXTS.get(parsed.command, Slash.HELP),
             order_id=message.message_id,
             served=served,
+            guild_id=message.place.guild_id,
             conversation=conversation_of(served, message.place),
             person=person,
         )
@@ -229,7 +234,7 @@ class SlashCommands:
             f"- {escaped(each.bridge.name)} · <#{each.channel_id}>"
             f" · {each.bridge.status.value.phase.name.lower()}"
             for each in self._channels.served.value.values()
-            if each.access.may(order.person, Permission.PROMPT)
+            if each.access.at(order.guild_id).may(order.person, Permission.PROMPT)
         ]
         return "\n".join(["Repositories:", *lines])[:_ANSWER_UNITS]
 

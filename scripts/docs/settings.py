@@ -18,7 +18,7 @@ from repobridge_operator.settings import OperatorSettings
 from scripts.docs.docstrings import meanings
 from scripts.docs.tables import code, table
 
-_MAPPINGS = frozenset({"pod", "network", "tenancy", "access"})
+_MAPPINGS = frozenset({"pod", "network", "tenancy", "access", "limits", "guilds"})
 """What only a file can say whole; the fields of `pod` are variables too."""
 
 

@@ -13,6 +13,9 @@ from repobridge_runner.runner import Runner
 from repobridge_runner.session import Session
 from repobridge_runner.store import MessageRow
 
+DEFAULT_MODEL = "default"
+"""What the model of an agent is called that was told of none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
@@ -133,13 +136,14 @@ def _refuse_new_work(runner: Runner) -> None:
 
 
 def _check_model(runner: Runner, session: Session, submission: Submission) -> None:
-    model = session.row.model or runner.settings.agent.model
+    model = session.row.model or runner.settings.agent.model or DEFAULT_MODEL
     allowed = submission.allowed_models
-    if allowed and model and model not in allowed:
+    if allowed and model not in allowed:
+        runs = "the agent's default model" if model == DEFAULT_MODEL else model
         raise Refusal(
             Status.FAILED_PRECONDITION,
             "MODEL_NOT_ALLOWED",
-            f"This session runs {model}, and you may use {', '.join(allowed)}.",
+            f"This session runs {runs}, and you may use {', '.join(allowed)}.",
             {"model": model},
         )
 

@@ -262,19 +262,16 @@ async def test_channels_follow_the_watch_whatever_becomes_of_it(
             bridge=one.bridge,
             channel_id=CHANNEL,
             created_at=created,
-            access=Access(
-                rules=(
-                    Rule(
-                        role_id=ROLE,
-                        permissions=frozenset({Permission.PROMPT, Permission.APPROVE}),
-                    ),
-                )
-            ),
+            access=one.access,
             require_mention=True,
             threads_are_sessions=False,
             streaming=False,
             idle_seconds=600.0,
             attach=f"kubectl bridge attach -n {place.namespace} one",
+        )
+        rights = frozenset({Permission.PROMPT, Permission.APPROVE})
+        assert one.access.at("3123581321345589144") == Access(
+            rules=(Rule(role_id=ROLE, permissions=rights),)
         )
         await changes(fleet, place, 1501)
         api_proxy.expire_watches(path="repobridges")

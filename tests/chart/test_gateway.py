@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from repobridge import crd, settings_file
+from repobridge import settings_file
 from repobridge.settings_file import TenancySettings
 from repobridge_gateway import rbac
+from repobridge_gateway.access import Permission
+from repobridge_gateway.policy_settings import AccessSettings
 from repobridge_gateway.settings import GatewaySettings
 from repobridge_operator.resources.identity import GATEWAY_SECRET
 from repobridge_operator.resources.podsettings import control_plane_in
@@ -127,9 +129,7 @@ def test_what_is_said_reaches_the_gateway_and_all_else_is_its_own_default(
                 namespaces=frozenset({"payments"}), guilds=frozenset({"1123581321345589144"})
             ),
         ),
-        access=(
-            crd.Access(role_id=ROLE, permissions=(crd.Permission.PROMPT, crd.Permission.APPROVE)),
-        ),
+        access=(AccessSettings(role_id=ROLE, permissions=(Permission.PROMPT, Permission.APPROVE)),),
         log_level="debug",
     )
 

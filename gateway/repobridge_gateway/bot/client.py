@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -35,6 +35,7 @@ from repobridge_gateway.chat import (
     ChatEvent,
     Connected,
     Disconnected,
+    GuildSeen,
     MessagesDeleted,
     OwnMessage,
     ThreadSeen,
@@ -81,6 +82,13 @@ class Bot:
         self._settings = settings
         self._client = _Client(settings, hear, answered)
         self.rest = Rest(self._client.http, pacer)
+
+    def roles(self, guild_id: str) -> Mapping[str, str] | None:
+        """The names of a guild's roles by their ids; None where Discord has not told of it yet."""
+        guild = self._client.get_guild(int(guild_id)) if guild_id.isdecimal() else None
+        if guild is None or guild.unavailable:
+            return None
+        return {str(role.id): role.name for role in guild.roles}
 
     async def run(self) -> None:
         """Stays connected until it is cancelled; raises BotError for what a person has to mend."""
@@ -215,7 +223,15 @@ class _Client(discord.AutoShardedClient):
         if found := interaction_of(interaction, now=time.time()):
             self._hear(found)
 
-    # ------------------------------------------------------------- channels
+    # ----------------------------------------------------- guilds, channels
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """Discord has told of a guild that we are in."""
+        self._hear(GuildSeen(str(guild.id)))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Somebody has invited us."""
+        self._hear(GuildSeen(str(guild.id)))
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel is gone, with all of its threads."""

@@ -16,7 +16,7 @@ from repobridge.claims import Tenancy
 from repobridge.crd import RepoBridge, SpecError
 from repobridge.errors import Refusal, Status
 from repobridge.telemetry import Logger
-from repobridge_gateway.access import Access
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.channels import Served
 from repobridge_gateway.fleet.bridge_api import (
     BridgeApi,
@@ -64,11 +64,11 @@ class KubernetesFleet:
         *,
         namespaces: Sequence[str] = (),
         tenancy: Tenancy = (),
-        default_access: Access | None = None,
+        authority: Authority | None = None,
         reaching_seconds: float = REACHING_SECONDS,
     ) -> None:
-        """Without namespaces, all of them. Where a bridge has no rules, `default_access` holds;
-        without that, nobody may do anything there.
+        """Without namespaces, all of them. Without an `authority`, nobody may do anything where a
+        bridge has no rules of its own.
         """
         self.served: Watched[Mapping[str, Served]] = Watched({})
         self.unplaced: Watched[frozenset[str]] = Watched(frozenset())
@@ -77,7 +77,7 @@ class KubernetesFleet:
         self._identity = identity
         self._followed: tuple[str | None, ...] = tuple(namespaces) or (EVERY_NAMESPACE,)
         self._tenancy = tenancy
-        self._default_access = default_access or Access()
+        self._authority = authority or Authority()
         self._reaching_seconds = reaching_seconds
         self._known: dict[str, _Known] = {}
         self._kept: dict[str, _Kept] = {}
@@ -179,7 +179,7 @@ class KubernetesFleet:
             self._tell(uid)
         now = {
             channel_id: served(
-                each, self._kept[each.metadata.uid].bridge, default_access=self._default_access
+                each, self._kept[each.metadata.uid].bridge, authority=self._authority
             )
             for channel_id, each in found.by_channel.items()
         }

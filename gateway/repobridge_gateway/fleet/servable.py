@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from repobridge.claims import Tenancy, claim_of, decide, may_have
 from repobridge.crd import Access as AccessEntry
 from repobridge.crd import RepoBridge, Threads
-from repobridge_gateway.access import Access, Permission, Rule
+from repobridge_gateway.access import Permission, Rule
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.channels import Served
 from repobridge_gateway.fleet.port import Bridge
 
@@ -48,7 +49,7 @@ def servable(
     return Servable(by_channel, frozenset(unplaced))
 
 
-def served(resource: RepoBridge, bridge: Bridge, *, default_access: Access) -> Served:
+def served(resource: RepoBridge, bridge: Bridge, *, authority: Authority) -> Served:
     """How a bridge that has its channel uses it."""
     spec, discord = resource.spec, resource.spec.discord
     assert discord is not None
@@ -58,7 +59,8 @@ def served(resource: RepoBridge, bridge: Bridge, *, default_access: Access) -> S
         bridge=bridge,
         channel_id=discord.channel_id,
         created_at=created.timestamp() if created is not None else 0.0,
-        access=access_of(spec.access) if spec.access else default_access,
+        access=authority.of(rules_of(spec.access)),
+        model=spec.agent.model,
         require_mention=discord.require_mention,
         threads_are_sessions=discord.threads is Threads.SESSION,
         attachment_threshold=spec.output.attachment_threshold,
@@ -68,15 +70,15 @@ def served(resource: RepoBridge, bridge: Bridge, *, default_access: Access) -> S
     )
 
 
-def access_of(entries: Iterable[AccessEntry]) -> Access:
-    """The rules that `spec.access`, or the settings in its form, give."""
-    return Access(
-        rules=tuple(
-            Rule(
-                role_id=each.role_id or "",
-                user_id=each.user_id or "",
-                permissions=frozenset(Permission(one.value) for one in each.permissions),
-            )
-            for each in entries
+def rules_of(entries: Iterable[AccessEntry]) -> tuple[Rule, ...]:
+    """The rules that `spec.access` gives."""
+    return tuple(
+        Rule(
+            role_id=each.role_id or "",
+            user_id=each.user_id or "",
+            permissions=frozenset(Permission(one.value) for one in each.permissions),
+            models=frozenset(each.models),
+            limits=each.limits,
         )
+        for each in entries
     )

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from repobridge.session import events as ev
-from repobridge_gateway.access import Access, Members, Permission, Rule
+from repobridge_gateway.access import (
+    EVERY_MODEL,
+    GUILD_WIDE,
+    Access,
+    Members,
+    Permission,
+    Rule,
+)
 from repobridge_gateway.channels import FixedChannels, Served
 from repobridge_gateway.chat import ChatEvent, ChatMessage, Interaction, InteractionKind
 from repobridge_gateway.clicks import Asked
@@ -37,8 +44,13 @@ AT = 1_790_000_000.0
 RIGHTS: Mapping[str, frozenset[Permission]] = {
     "asker": frozenset({Permission.PROMPT}),
     "approver": frozenset({Permission.PROMPT, Permission.APPROVE}),
-    "manager": frozenset(Permission),
+    "manager": frozenset(Permission) - GUILD_WIDE,
 }
+
+
+def models_of(name: str) -> frozenset[str]:
+    """The models that somebody of a standing may use: a manager all, others the bridge's own."""
+    return frozenset({EVERY_MODEL}) if name == "manager" else frozenset()
 
 
 @dataclass
@@ -261,7 +273,8 @@ async def staged(
     people = {name: discord.add_person(guild, f"the-{name}", roles[name]) for name in RIGHTS}
     people["passer_by"] = discord.add_person(guild, "passer-by")
     rules = tuple(
-        Rule(role_id=str(roles[name].id), permissions=rights) for name, rights in RIGHTS.items()
+        Rule(role_id=str(roles[name].id), permissions=rights, models=models_of(name))
+        for name, rights in RIGHTS.items()
     )
     bridge = HandBridge(wanted=discord.changes.note)
     served = Served(

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from repobridge_gateway.access import OPEN, Access, Members, Permission, Rule, refusal_sentence
+from repobridge_gateway.access import (
+    EVERY_MODEL,
+    OPEN,
+    Access,
+    Members,
+    Permission,
+    Rule,
+    refusal_sentence,
+)
 from repobridge_gateway.chat import ChatError, Fault, Person
+from repobridge_gateway.pacer import Overloaded
 
 PROMPT, APPROVE, MANAGE = Permission.PROMPT, Permission.APPROVE, Permission.MANAGE
 ACCESS = Access(
@@ -44,7 +53,47 @@ def test_without_rules_nobody_may_and_reads_why_and_an_open_channel_is_everybody
     nobody = Access()
     assert not any(nobody.may(person("1"), each) for each in Permission)
     assert "this bridge has no access rules" in refusal_sentence(nobody, PROMPT)
-    assert all(OPEN.may(person(knows=False), each) for each in Permission)
+    done_there = {PROMPT, APPROVE, MANAGE}
+    assert {each for each in Permission if OPEN.may(person(knows=False), each)} == done_there
+    assert OPEN.models(person(knows=False), own="opus") == {EVERY_MODEL}
+    assert (OPEN.asks_for_roles, ACCESS.asks_for_roles) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("who", "own", "models"),
+    [
+        (person("1"), "opus", {"opus"}),
+        (person("1"), "", {"default"}),
+        (person("2"), "opus", {"haiku", "sonnet"}),
+        (person("1", "2", "3"), "opus", {"haiku", "sonnet", "opus"}),
+        (person(user_id="900"), "opus", {"*"}),
+        (person(), "opus", {"opus"}),
+    ],
+)
+def test_models_that_several_rules_give_add_up_and_without_any_it_is_the_bridges_own(
+    who: Person, own: str, models: set[str]
+) -> None:
+    access = Access(
+        rules=(
+            Rule(role_id="1", permissions=frozenset({PROMPT})),
+            Rule(role_id="2", models=frozenset({"haiku", "sonnet"})),
+            Rule(role_id="3", models=frozenset({"opus"})),
+            Rule(user_id="900", models=frozenset({"*"})),
+        )
+    )
+    assert access.models(who, own=own) == models
+
+
+def test_what_is_guild_wide_no_bridges_own_rule_gives() -> None:
+    everything = Rule(role_id="1", permissions=frozenset(Permission))
+    bridge = Access(rules=(everything,), wide=())
+    may = {each for each in Permission if bridge.may(person("1"), each)}
+    assert may == set(Permission) - {Permission.RELOAD_CONFIG, Permission.VIEW_ALL_USAGE}
+    guild = Access(rules=(), wide=(everything,))
+    assert {each for each in Permission if guild.may(person("1"), each)} == {
+        Permission.RELOAD_CONFIG,
+        Permission.VIEW_ALL_USAGE,
+    }
 
 
 def test_who_may_is_named_by_role() -> None:
@@ -62,6 +111,8 @@ class Guild:
         self.asked += 1
         if user_id == "gone":
             raise ChatError(Fault.GONE, "Unknown Member", code=10007)
+        if user_id == "one-of-many":
+            raise Overloaded
         return person("1", user_id=user_id, as_of=now)
 
 
@@ -79,5 +130,7 @@ async def test_roles_are_asked_for_when_they_are_unknown_or_old_and_at_most_once
     now = 1000.0  # the clock was set back: what it says of then is worth nothing
     await members.fresh("g", person(knows=False))
     assert guild.asked == 3
-    with pytest.raises(ChatError):
-        await members.fresh("g", person(user_id="gone", knows=False))
+    for user_id, fault in {"gone": Fault.GONE, "one-of-many": Fault.LIMITED}.items():
+        with pytest.raises(ChatError) as refused:
+            await members.fresh("g", person(user_id=user_id, knows=False))
+        assert refused.value.fault is fault

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from repobridge import crd
 from repobridge.claims import TenancyRule
 from repobridge.crd import RepoBridge
-from repobridge_gateway.access import Access, Permission, Rule
-from repobridge_gateway.fleet.servable import Servable, access_of, servable
+from repobridge_gateway.access import Permission, Rule
+from repobridge_gateway.fleet.servable import Servable, rules_of, servable
 
 CHANNEL, OTHER = "1123581321345589144", "1123581321345589155"
 GUILD = "3123581321345589144"
@@ -68,17 +68,24 @@ def test_where_the_guild_matters_nobody_is_served_before_it_is_known() -> None:
 def test_access_is_by_role_and_by_person() -> None:
     spec = {
         "access": [
-            {"roleId": "2123581321345589144", "permissions": ["prompt", "manage"]},
-            {"userId": "2123581321345589155"},
+            {
+                "roleId": "2123581321345589144",
+                "permissions": ["prompt", "manage"],
+                "models": ["opus", "*"],
+            },
+            {"userId": "2123581321345589155", "limits": {"rate": {"enabled": False}}},
         ]
     }
     found = crd.parse({"metadata": {"name": "one"}, "spec": spec}).spec.access
-    assert access_of(found) == Access(
-        rules=(
-            Rule(
-                role_id="2123581321345589144",
-                permissions=frozenset({Permission.PROMPT, Permission.MANAGE}),
-            ),
-            Rule(user_id="2123581321345589155", permissions=frozenset({Permission.PROMPT})),
-        )
+    assert rules_of(found) == (
+        Rule(
+            role_id="2123581321345589144",
+            permissions=frozenset({Permission.PROMPT, Permission.MANAGE}),
+            models=frozenset({"opus", "*"}),
+        ),
+        Rule(
+            user_id="2123581321345589155",
+            permissions=frozenset({Permission.PROMPT}),
+            limits=crd.Limits(rate=crd.Rate(enabled=False)),
+        ),
     )
