@@ -7,6 +7,7 @@ in the store lets a gateway that starts take up the same message, and shrink it 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -77,6 +78,8 @@ class LiveMessage:
         self._is_taken_up = is_taken_up
         self._edited = edited
         self._pace = PACE_SECONDS
+        self._asked_at = -math.inf
+        """When Discord was last asked to show something new: the pace counts from there."""
 
     def changed(self) -> None:
         """Says that it would look different now."""
@@ -107,15 +110,16 @@ class LiveMessage:
                 await self._changed.wait()
         except TimeoutError:
             return
-        self._changed.clear()
         try:
-            async with asyncio.timeout(self._pace):
+            async with asyncio.timeout(self._asked_at + self._pace - time.monotonic()):
                 await self._over.wait()
         except TimeoutError:
             pass
+        self._changed.clear()
 
     async def _appear(self) -> None:
         if self.live.message_id:
+            self._changed.set()  # it looks as an earlier gateway left it
             return
         is_new = not self._may_have_been_sent()
         if is_new:
@@ -123,6 +127,7 @@ class LiveMessage:
             self.live = replace(self.live, nonce=nonce, made_at=self._clock(), begun=steady.now())
         await self._store.put_live(self.live)
         piece = self._picture()
+        self._asked_at = time.monotonic() if is_new else -math.inf
         try:
             sent = await self._editor.send(
                 self.live.channel_id, piece, nonce=self.live.nonce, priority=Priority.NOTICE
@@ -152,7 +157,7 @@ class LiveMessage:
         piece = self._picture()
         if piece == self._shown:
             return
-        began = time.monotonic()
+        began = self._asked_at = time.monotonic()
         try:
             await self._editor.edit(self.live.channel_id, self.live.message_id, piece)
         except Replaced:

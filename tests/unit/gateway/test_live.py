@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from repobridge_gateway import live
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.render.pieces import Piece
 from repobridge_gateway.store.sqlite import SqliteStore
@@ -108,6 +109,23 @@ async def test_a_gateway_that_starts_goes_on_with_the_same_message(stage: Stage)
     again.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
     await stage.until_no_rows()
+
+
+async def test_the_pace_holds_back_neither_the_first_change_nor_the_last(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PACE_SECONDS", 3600.0)
+    board, channel = await stage.board(), str(stage.channel.id)
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    await board.close()
+    again = await stage.board()
+    await again.turn("t1", "", channel, lambda _: saying("still working"))
+    await stage.until("still working")
+    await again.turn("t1", "", channel, lambda _: saying("held back"))
+    again.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    assert [each.route for each in stage.discord.requests].count(_EDIT) == 2
 
 
 async def test_a_gateway_that_died_while_it_sent_makes_no_second_message(stage: Stage) -> None:
