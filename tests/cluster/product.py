@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,10 @@ from tests.cluster.handle import Cluster, CommandFailed
 from tests.cluster.processes import first_process
 
 SYSTEM, SERVED = "repobridge-system", "repobridge-bridges"
-_READY_SECONDS = 120.0
+READY_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _IN_SYSTEM, _DEPLOYMENT = f"--namespace={SYSTEM}", "deployment/repobridge-operator"
+_PODS = ("pods", "--selector=app.kubernetes.io/component=operator")
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -29,6 +30,9 @@ class Product:
     """An installed RepoBridge, which serves one namespace."""
 
     cluster: Cluster
+    helm: Helm
+    values: Mapping[str, Any]
+    """What it was installed with."""
     namespace: str = SERVED
     """Of the bridges: other tests make theirs by hand elsewhere, where no operator looks."""
 
@@ -61,13 +65,18 @@ class Product:
         """kubectl in the namespace of the bridges."""
         return await self.cluster.kubectl(f"--namespace={self.namespace}", *arguments)
 
+    async def upgrade(self, **values: object) -> None:
+        """Changes what is installed, by values beside those of the installation."""
+        given = {**self.values, **values}
+        await asyncio.to_thread(self.helm.release, "upgrade", given, namespace=SYSTEM)
+
     async def log(self) -> str:
         """What the operator has logged."""
         return await self.cluster.kubectl(_IN_SYSTEM, "logs", _DEPLOYMENT)
 
     async def operator_process(self) -> int:
         """The operator's pid."""
-        (pod,) = (await self.cluster.get(_IN_SYSTEM, "pods"))["items"]
+        (pod,) = (await self.cluster.get(_IN_SYSTEM, *_PODS))["items"]
         return await first_process(self.cluster, pod["metadata"]["name"], namespace=SYSTEM)
 
     @asynccontextmanager
@@ -75,8 +84,8 @@ class Product:
         """No operator is there; afterwards there is one again."""
         await self.cluster.kubectl(_IN_SYSTEM, "scale", _DEPLOYMENT, "--replicas=0")
         try:
-            gone = ("wait", "pods", "--all", "--for=delete", f"--timeout={_READY_SECONDS:.0f}s")
-            await self.cluster.kubectl(_IN_SYSTEM, *gone, seconds=_READY_SECONDS + 10)
+            gone = ("wait", *_PODS, "--for=delete", f"--timeout={READY_SECONDS:.0f}s")
+            await self.cluster.kubectl(_IN_SYSTEM, *gone, seconds=READY_SECONDS + 10)
             yield
         finally:
             await self.cluster.kubectl(_IN_SYSTEM, "scale", _DEPLOYMENT, "--replicas=1")
@@ -90,10 +99,11 @@ def installed(cluster: Cluster, images: Images) -> Iterator[Product]:
     with tempfile.TemporaryDirectory() as home:
         helm = Helm(Path(home), cluster.kubeconfig)
         # Other tests may have applied the definition by hand.
-        helm.install_over(_values(images), namespace=SYSTEM)
+        values = _values(images)
+        helm.install_over(values, namespace=SYSTEM)
         try:
             asyncio.run(_ready(cluster))
-            yield Product(cluster)
+            yield Product(cluster, helm, values)
         finally:
             helm.uninstall(namespace=SYSTEM)
 
@@ -120,8 +130,8 @@ async def _make_namespaces(cluster: Cluster) -> None:
 
 async def _ready(cluster: Cluster) -> None:
     try:
-        wait = ("rollout", "status", _DEPLOYMENT, f"--timeout={_READY_SECONDS:.0f}s")
-        await cluster.kubectl(_IN_SYSTEM, *wait, seconds=_READY_SECONDS + 10)
+        wait = ("rollout", "status", _DEPLOYMENT, f"--timeout={READY_SECONDS:.0f}s")
+        await cluster.kubectl(_IN_SYSTEM, *wait, seconds=READY_SECONDS + 10)
     except CommandFailed as failed:
         pods = await cluster.kubectl(_IN_SYSTEM, "describe", "pods")
         log = await cluster.kubectl(_IN_SYSTEM, "logs", _DEPLOYMENT)
