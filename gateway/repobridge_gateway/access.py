@@ -17,6 +17,7 @@ EVERY_MODEL = "*"
 DEFAULT_MODEL = "default"
 """What the model of an agent is called that was told of none."""
 _REMEMBERED = 10_000
+_MOST_NAMED = 20
 
 
 class Permission(Enum):
@@ -215,7 +216,10 @@ def refusal_sentence(access: Access, permission: Permission) -> str:
             f"Nobody may {what} yet: this bridge has no access rules. Whoever runs it adds roles"
             " under `access`."
         )
-    roles = " ".join(f"<@&{role_id}>" for role_id in access.role_ids_for(permission))
+    role_ids = access.role_ids_for(permission)
+    roles = " ".join(f"<@&{role_id}>" for role_id in role_ids[:_MOST_NAMED])
+    if len(role_ids) > _MOST_NAMED:
+        roles += f" and {len(role_ids) - _MOST_NAMED} more"
     return f"You may not {what}; {roles} may." if roles else f"You may not {what} here."
 
 

@@ -5,13 +5,16 @@ Reads and renders only: a delivery is kept in one commit with the event's place 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from repobridge.errors import Refusal
 from repobridge.session import events as ev
 from repobridge_gateway.blobtext import blob_text
 from repobridge_gateway.clicks import Asked
 from repobridge_gateway.outbox import Outgoing
-from repobridge_gateway.render.answer import render_answer
+from repobridge_gateway.render.answer import left_out_lines, render_answer
+from repobridge_gateway.render.filenames import safe_file_name
 from repobridge_gateway.render.pieces import FILE_BYTES, File, Piece
 from repobridge_gateway.render.turn_view import TurnView
 from repobridge_gateway.requested import (
@@ -28,7 +31,6 @@ from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.port import ClickStore, Delivery
 
-_REASON_CHARACTERS = 1900
 _UNREADABLE = "(The answer can't be read any more.)"
 
 
@@ -112,11 +114,7 @@ class Deliveries:
         final = ended.final_markdown
         if ended.final_blob_id:
             final = await blob_text(told.client, ended.final_blob_id) or view.text or _UNREADABLE
-        files = [
-            File(each.name, each.media_type, await told.client.download(each.blob_id))
-            for each in view.files
-            if each.size <= FILE_BYTES
-        ]
+        files, left_out = await _read(told.client, view.files)
         pieces = render_answer(
             view,
             ended,
@@ -125,7 +123,7 @@ class Deliveries:
             final_text=final,
             key=make_key(self._uid, f"{LOST} {view.turn_id}", at=told.event.at),
             files=files,
-            left_out=[each for each in view.files if each.size > FILE_BYTES],
+            left_out=left_out,
         )
         return outgoing(view.turn_id, told.channel_id, pieces)
 
@@ -152,18 +150,17 @@ class Deliveries:
                 text = (
                     f"That was not run: {why_rejected(changed) or 'the agent could not take it.'}"
                 )
-                said = sentence(
-                    f"rejected {name}", told.channel_id, text[:_REASON_CHARACTERS], reply_to=reply
-                )
+                said = sentence(f"rejected {name}", told.channel_id, text, reply_to=reply)
                 return self._make(told, pieces=said, ended=(name,))
         return None
 
-    async def _file(self, told: Told, file: ev.FileProduced) -> Delivery | None:
+    async def _file(self, told: Told, file: ev.FileProduced) -> Delivery:
         """A file that came outside of any turn."""
-        if file.size > FILE_BYTES:
-            return None
-        data = await told.client.download(file.blob_id)
-        piece = Piece(files=(File(file.name, file.media_type, data),))
+        files, left_out = await _read(told.client, [file])
+        named = tuple(
+            replace(each, name=safe_file_name(each.name, fallback="file")) for each in files
+        )
+        piece = Piece("\n".join(left_out_lines(left_out)), files=named)
         name = f"file {told.event.log_id} {told.event.sequence}"
         return self._make(told, pieces=outgoing(name, told.channel_id, [piece]))
 
@@ -189,6 +186,26 @@ class Deliveries:
             resolved=resolved,
             turns_over=turns_over,
         )
+
+
+async def _read(
+    client: SessionClient, produced: Iterable[ev.FileProduced]
+) -> tuple[list[File], list[ev.FileProduced]]:
+    """The files that can be sent, and those that are too large or not kept any more."""
+    files, left_out = list[File](), list[ev.FileProduced]()
+    for each in produced:
+        data: bytes | None = None
+        if each.size <= FILE_BYTES:
+            try:
+                data = await client.download(each.blob_id)
+            except Refusal as refusal:
+                if refusal.reason != "UNKNOWN_BLOB":
+                    raise
+        if data is None:
+            left_out.append(each)
+        else:
+            files.append(File(each.name, each.media_type, data))
+    return files, left_out
 
 
 def why_rejected(changed: ev.MessageChanged) -> str:

@@ -322,9 +322,9 @@ class Handover:
         return tuple(file.attachment_id for file in fresh)
 
     async def _refuse(self, kept: Kept, reason: str, why: str) -> _Done:
-        channel = kept.message.place.channel_id
-        said = sentence(f"refused {kept.message_id}", channel, why, reply_to=kept.message_id)
-        await self._inbox.refuse(kept.message_id, reason=reason, say=said if why else ())
+        name, channel = f"refused {kept.message_id}", kept.message.place.channel_id
+        said = sentence(name, channel, why, reply_to=kept.message_id) if why else ()
+        await self._inbox.refuse(kept.message_id, reason=reason, say=said)
         _log.info("message refused", message_id=kept.message_id, reason=reason)
         return _Done.YES
 

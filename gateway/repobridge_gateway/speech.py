@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.render.limits import check
-from repobridge_gateway.render.pieces import Piece, nonce, to_json
+from repobridge_gateway.render.measure import shortened, well_formed
+from repobridge_gateway.render.pieces import MESSAGE_UNITS, Piece, nonce, to_json
 
 
 def outgoing(name: str, channel_id: str, pieces: Iterable[Piece]) -> tuple[Outgoing, ...]:
@@ -26,5 +27,6 @@ def outgoing(name: str, channel_id: str, pieces: Iterable[Piece]) -> tuple[Outgo
 
 
 def sentence(name: str, channel_id: str, text: str, *, reply_to: str = "") -> tuple[Outgoing, ...]:
-    """One sentence."""
-    return outgoing(name, channel_id, [Piece(text, reply_to=reply_to)])
+    """One sentence, cut where it is longer than a message: others' words may stand in it."""
+    whole = shortened(well_formed(text), MESSAGE_UNITS)
+    return outgoing(name, channel_id, [Piece(whole, reply_to=reply_to)])

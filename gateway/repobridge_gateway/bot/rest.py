@@ -26,7 +26,8 @@ from repobridge_gateway.bot.payloads import (
 )
 from repobridge_gateway.chat import Attachment, ChatMessage, Interaction, Person, Place
 from repobridge_gateway.pacer import Lane, Pacer, Priority
-from repobridge_gateway.render.pieces import File, Modal, Piece
+from repobridge_gateway.render.measure import shortened
+from repobridge_gateway.render.pieces import MESSAGE_UNITS, File, Modal, Piece
 
 CALL_SECONDS = 60.0
 """One call, with its waiting for the limit of its route."""
@@ -190,8 +191,7 @@ class Rest:
 
     async def say_privately(self, interaction: Interaction, text: str) -> None:
         """Answers an interaction with a sentence that only its person sees."""
-        payload = message_payload(Piece(content=text), is_private=True)
-        await self._answer(interaction, _MESSAGE, payload)
+        await self._answer(interaction, _MESSAGE, _private(text))
 
     async def add_privately(self, interaction: Interaction, text: str) -> None:
         """Says a sentence that only its person sees, after the first answer, within 15 minutes."""
@@ -201,9 +201,8 @@ class Rest:
             application_id=self.application_id,
             token=interaction.token,
         )
-        payload = message_payload(Piece(content=text), is_private=True)
         with failures_as_chat_errors():
-            await self._send(route, payload=payload)
+            await self._send(route, payload=_private(text))
 
     async def defer(self, interaction: Interaction, *, is_private: bool = True) -> None:
         """Acknowledges a command whose answer comes later, by `follow`."""
@@ -320,6 +319,11 @@ class Rest:
                 for number, (file, opened) in enumerate(zip(files, sent, strict=True))
             ]
             return await self._http.request(route, form=form, files=sent, **options)
+
+
+def _private(text: str) -> Json:
+    """A sentence to one person, cut where it is longer than a message."""
+    return message_payload(Piece(shortened(text, MESSAGE_UNITS)), is_private=True)
 
 
 def _message_route(method: str, channel_id: str, message_id: str) -> Route:

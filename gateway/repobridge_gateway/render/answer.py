@@ -74,7 +74,7 @@ def render_answer(
     own += _earlier(view, final, taken)
     own += tuple(_renamed(file, taken) for file in files)
     outcome = outcome_sentence(ended, has_text=bool(texts), has_files=bool(files or left_out))
-    foot = "\n".join(filter(None, [outcome, *_left_out(left_out), what_goes_on(ended)]))
+    foot = "\n".join(filter(None, [outcome, *left_out_lines(left_out), what_goes_on(ended)]))
     contents = _with_foot(_with_lead(texts, _lead(view)), foot)
     reply = "" if view.opened is not None and view.opened.origin in _OWN_BEGINNING else reply_to
     return tuple(map(check, _pieces(contents, own, reply, _buttons(ended, key))))
@@ -139,14 +139,21 @@ def _lead(view: TurnView) -> str:
     }.get(view.opened.origin, "")
 
 
-def _left_out(files: Sequence[ev.FileProduced]) -> list[str]:
-    told = [
-        f"-# {code(safe_file_name(file.name, fallback='A file'))} has {wording.size(file.size)},"
-        " more than Discord takes. It stays with the session."
-        for file in files[:_MOST_NAMED]
-    ]
+def left_out_lines(files: Sequence[ev.FileProduced]) -> list[str]:
+    """Why files of the session are not there."""
+    told = [_why_left_out(file) for file in files[:_MOST_NAMED]]
     more = len(files) - _MOST_NAMED
     return [*told, f"-# So {'does' if more == 1 else 'do'} {more} more."] if more > 0 else told
+
+
+def _why_left_out(file: ev.FileProduced) -> str:
+    name = code(safe_file_name(file.name, fallback="A file"))
+    if file.size <= FILE_BYTES:
+        return f"-# {name} is not kept any more. If the session still has it, ask for it again."
+    return (
+        f"-# {name} has {wording.size(file.size)}, more than Discord takes."
+        " It stays with the session."
+    )
 
 
 def _with_lead(texts: Sequence[str], lead: str) -> tuple[str, ...]:

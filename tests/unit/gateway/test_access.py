@@ -59,6 +59,13 @@ def test_without_rules_nobody_may_and_reads_why_and_an_open_channel_is_everybody
     assert (OPEN.asks_for_roles, ACCESS.asks_for_roles) == (False, True)
 
 
+def test_of_very_many_roles_some_are_named() -> None:
+    rules = tuple(Rule(role_id=str(10**18 + n), permissions=frozenset({PROMPT})) for n in range(99))
+    said = refusal_sentence(Access(rules=rules), PROMPT)
+    assert said.startswith("You may not ask here; <@&1000000000000000000> <@&")
+    assert (said.count("<@&"), said.endswith("> and 79 more may.")) == (20, True)
+
+
 @pytest.mark.parametrize(
     ("who", "own", "models"),
     [

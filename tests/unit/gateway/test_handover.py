@@ -7,14 +7,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
+
 from repobridge.errors import Refusal, Status
 from repobridge.session import events as ev
 from repobridge_gateway.access import OPEN, Members
 from repobridge_gateway.channels import Served
-from repobridge_gateway.chat import Attachment, ChatError, ChatMessage, Fault, Person, Place
+from repobridge_gateway.chat import (
+    Attachment,
+    ChatError,
+    ChatMessage,
+    Fault,
+    MessageEdited,
+    Person,
+    Place,
+)
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.handover import LARGEST_FILE_BYTES, Handover
 from repobridge_gateway.inbox import InboxState, Kept
+from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.store.inboxrows import SqliteInbox
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.scripted_claude.installed import ScriptedClaude
@@ -23,6 +34,7 @@ from tests.unit.gateway.bridges import HandBridge
 
 PLACE = Place(guild_id="g", channel_id="1", parent_id="")
 ANN = Person(user_id="ann", display_name="Ann")
+EDITED = [("1", "/status"), ("2", "")]
 
 
 class SecretMissing:
@@ -201,5 +213,32 @@ async def test_what_our_own_store_refuses_is_no_refusal_of_the_runners(tmp_path:
             while (kept := await store.inbox.find("1")) is None or kept.state is InboxState.READY:
                 await asyncio.sleep(0.01)
     assert kept.state is InboxState.SUBMITTED
+    assert await store.outbox.due() == []
+    await store.close()
+
+
+async def test_what_became_a_command_or_nothing_is_passed_by_without_a_word(tmp_path: Path) -> None:
+    store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
+    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
+    handover = Handover(
+        lambda: served,
+        inbox=store.inbox,
+        members=Members(Files(), clock=lambda: 0.0),
+        files=Files(),
+        waker=Awake(),
+    )
+    edits = [MessageEdited(message_id=each, place=PLACE, content=text) for each, text in EDITED]
+    for number in (1, 2):
+        await store.inbox.receive(message(number, "hello"), bridge="uid", conversation="main")
+    for edit in edits:
+        await store.inbox.edit(edit)
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/nobody") as nobody:
+        link = RunnerLink(SessionClient(nobody), nobody)
+        bridge.status.set(BridgeStatus(BridgePhase.READY, link=link))
+        async with handing_over(handover, store), asyncio.timeout(60):
+            while await store.inbox.work():
+                await asyncio.sleep(0.01)
+    found = [await store.inbox.find(each) for each, _ in EDITED]
+    assert [each.reason for each in found if each is not None] == ["Command", "Empty"]
     assert await store.outbox.due() == []
     await store.close()
