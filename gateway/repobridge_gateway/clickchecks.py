@@ -83,7 +83,7 @@ class ClickChecks:
             person=interaction.person,
             verdict="",
         )
-        clicked = await self._store.clicks.click(probe)
+        clicked = await self._store.clicks.standing(probe)
         if clicked.asked is None or not _is_at_home(interaction, clicked.asked):
             return NOTHING_HERE
         return standing_sentence(clicked, interaction)

@@ -24,6 +24,10 @@ class SqliteClicks:
         """Keeps a click if it is the first on its request."""
         return await self._database.write(lambda transaction: _click(transaction, click))
 
+    async def standing(self, click: Click) -> Clicked:
+        """What a click would come to."""
+        return await self._database.read(lambda connection: _standing(connection, click))
+
     async def choose(self, click: Click) -> Clicked:
         """Keeps a part of an answer, which decides nothing yet."""
         return await self._database.write(lambda transaction: _choose(transaction, click))
@@ -144,23 +148,23 @@ def _choose(transaction: Transaction, click: Click) -> Clicked:
     return clicked
 
 
-def _standing(transaction: Transaction, click: Click) -> Clicked:
+def _standing(source: Transaction | sqlite3.Connection, click: Click) -> Clicked:
     """What a click comes to, without anything done."""
-    row = transaction.one(
+    row = source.execute(
         f"SELECT {requests.COLUMNS}, r.is_open, r.winner FROM requests AS r WHERE r.ulid = ?",
         (click.ulid,),
-    )
+    ).fetchone()
     if row is None:
         return Clicked(standing=Standing.UNKNOWN)
     asked, (is_open, winner) = requests.asked_of(row), row[requests.WIDTH :]
     if winner is not None:
-        first = _find(transaction, winner)
+        first = _find(source, winner)
         is_same = winner == int(click.interaction_id)
         standing = Standing.WON if is_same else Standing.TAKEN
         return Clicked(standing=standing, is_new=not is_same, asked=asked, winner=first)
     if not is_open:
         return Clicked(standing=Standing.OVER, asked=asked)
-    if _find(transaction, int(click.interaction_id)) is not None:
+    if _find(source, int(click.interaction_id)) is not None:
         # It could not decide once, and does not get another chance behind its writer's back.
         return Clicked(standing=Standing.OVER, is_new=False, asked=asked)
     return Clicked(standing=Standing.WON, asked=asked, winner=click)
@@ -174,10 +178,10 @@ def _keep(transaction: Transaction, click: Click, *, state: str) -> None:
     )
 
 
-def _find(transaction: Transaction, interaction_id: int) -> Click | None:
-    row = transaction.one(
+def _find(source: Transaction | sqlite3.Connection, interaction_id: int) -> Click | None:
+    row = source.execute(
         f"SELECT {_CLICK} FROM clicks AS c WHERE interaction_id = ?", (interaction_id,)
-    )
+    ).fetchone()
     return _click_of(row) if row else None
 
 

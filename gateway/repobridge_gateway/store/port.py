@@ -253,6 +253,9 @@ class ClickStore(Protocol):
     async def click(self, click: Click) -> Clicked:
         """Keeps a click if it is the first on its request, and says what it comes to."""
 
+    async def standing(self, click: Click) -> Clicked:
+        """What a click would come to; nothing of it is kept."""
+
     async def choose(self, click: Click) -> Clicked:
         """Keeps a part of an answer, which decides nothing yet; says what it comes to."""
 

@@ -326,6 +326,24 @@ async def test_a_name_that_somebody_made_up_decides_nothing(custom_id: str, stag
     assert await stage.store.clicks.undecided() == []
 
 
+async def test_a_click_on_what_was_not_asked_yet_leaves_the_decision_to_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = stage.store.clicks.asked
+    asked = await stage.ask(approval())
+
+    async def a_moment_ago(ulid: str) -> Asked | None:
+        return None
+
+    monkeypatch.setattr(stage.store.clicks, "asked", a_moment_ago)
+    said = await private(stage, await stage.people["passer_by"].click(asked, "Allow once"))
+    assert said == NOTHING_HERE
+    monkeypatch.setattr(stage.store.clicks, "asked", read)
+    await stage.people["approver"].click(asked, "Allow once")
+    click, _ = await kept(stage)
+    assert click.person.user_id == str(stage.people["approver"].id)
+
+
 async def test_a_request_can_only_be_decided_where_it_was_asked(stage: Stage) -> None:
     await stage.ask(approval())
     elsewhere = stage.discord.add_channel(stage.guild, "elsewhere")
