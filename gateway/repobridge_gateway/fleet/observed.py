@@ -9,6 +9,7 @@ from typing import Any
 from repobridge.conditions import Phase, Reason, facts_of
 from repobridge.errors import RepoBridgeError
 
+ASLEEP = frozenset({"", Phase.ASLEEP, Phase.SUSPENDED})
 _WITH_POD = frozenset({Phase.WAKING, Phase.READY, Phase.DRAINING})
 _TRIED_AGAIN = frozenset({Reason.VOLUME_MOUNT_FAILED})
 """Failures that a busy node has for a moment, and mends by itself."""
@@ -39,6 +40,16 @@ class Observed:
     address: str = ""
     port: int = 0
     """Where its runner listens, as soon as that is known."""
+    generation: int = 0
+    """Of what is wished; it grows with each change."""
+    observed_generation: int = 0
+    """The newest that the operator has looked at."""
+
+    @property
+    def awaits_operator(self) -> bool:
+        """Whether it is to be awake, and the operator has not taken that up."""
+        is_wished = self.wish > 0 and not self.is_suspended and not self.refusal
+        return is_wished and self.phase in ASLEEP and self.generation > self.observed_generation
 
     @property
     def has_pod(self) -> bool:
@@ -87,4 +98,6 @@ def read(obj: Mapping[str, Any]) -> Observed:
         pod_uid=endpoint.get("podUID", ""),
         address=endpoint.get("address", ""),
         port=int(endpoint.get("port") or 0),
+        generation=int(obj["metadata"].get("generation") or 0),
+        observed_generation=int(status.get("observedGeneration") or 0),
     )

@@ -14,23 +14,28 @@ from typing import Protocol
 
 import grpc
 
-from repobridge.conditions import Phase
+from repobridge.conditions import Phase, Reason
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import Cursor
 from repobridge.telemetry import Logger
-from repobridge_gateway.fleet.observed import ClusterError, Observed
+from repobridge_gateway.fleet.observed import ASLEEP, ClusterError, Observed
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.notices import GatewayNotice, NoticeBoard, NoticeCode
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.watched import Watched
 
 _PASSING = frozenset({BridgePhase.FAILED, BridgePhase.DRAINING})
-_ASLEEP = frozenset({"", Phase.ASLEEP, Phase.SUSPENDED})
 MENDING_SECONDS = 45.0
 """How long a cause that passes, or was there before we asked, may take to be gone: a kubelet looks
 for a Secret that was missing every half a minute or so."""
 DRAINING_SECONDS = 35.0
 """A drain that nobody renews is over by then, whatever is said of it where no operator is there."""
+ANSWERING_SECONDS = 15.0
+"""A wish that no operator takes up for so long is told of: most are taken up at once."""
+_UNANSWERED = (
+    "No operator has taken this up yet. Whoever looks after the cluster sees whether it runs with:"
+    " kubectl get pods -A -l app.kubernetes.io/name=repobridge"
+)
 _log = Logger(__name__)
 
 
@@ -78,9 +83,12 @@ class RemoteBridge:
         mending_seconds: float = MENDING_SECONDS,
         draining_seconds: float = DRAINING_SECONDS,
         reaching_seconds: float = float("inf"),
+        answering_seconds: float = ANSWERING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A pod that does not answer for `reaching_seconds` is told of as a failure."""
+        """A pod that does not answer for `reaching_seconds` is told of as a failure, an operator
+        that does not for `answering_seconds` while the wake goes on.
+        """
         self.board = NoticeBoard()
         self.status = Watched(BridgeStatus(BridgePhase.ASLEEP))
         self._reach = reach
@@ -88,6 +96,7 @@ class RemoteBridge:
         self._mending_seconds = mending_seconds
         self._draining_seconds = draining_seconds
         self._reaching_seconds = reaching_seconds
+        self._answering_seconds = answering_seconds
         self._clock = clock
         self._waiting = 0
         self._told = _cause(first) if first.phase == Phase.FAILED else ("", "")
@@ -163,9 +172,9 @@ class RemoteBridge:
             self._set(BridgePhase.FAILED, reason=seen.message, failed=not seen.passes)
             self._post(NoticeCode.WAKE_FAILED, f"{seen.reason}: {seen.message}")
         elif seen.phase == Phase.WAKING:
-            self._set(BridgePhase.WAKING, reason=seen.message, waking=seen)
+            self._set(BridgePhase.WAKING, reason=seen.message, step=seen.step, detail=seen.detail)
             self._post(NoticeCode.WAKING, f"Waking {self.name}: {seen.message}")
-        elif seen.phase in _ASLEEP:
+        elif seen.phase in ASLEEP:
             self._set(BridgePhase.ASLEEP)
 
     def failed(self, sentence: str, *, closed: bool = False) -> None:
@@ -177,6 +186,7 @@ class RemoteBridge:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_asking())
+                group.create_task(self._keep_telling())
                 group.create_task(self._keep_linked())
         except* ClusterError as errors:
             raise errors.exceptions[0] from None
@@ -197,6 +207,25 @@ class RemoteBridge:
                 await self._reach.wish(self.name, 1)
             except Refusal as refusal:
                 _log.warning("wish not taken", bridge=self.name, error=str(refusal))
+
+    async def _keep_telling(self) -> None:
+        """Says so where nobody is there who would take a wish up."""
+        while True:
+            await self._object.until(lambda now: now.awaits_operator)
+            try:
+                async with asyncio.timeout(self._answering_seconds):
+                    await self._object.until(lambda now: not now.awaits_operator)
+            except TimeoutError:
+                self._set(
+                    BridgePhase.WAKING,
+                    reason=_UNANSWERED,
+                    step=Reason.SCHEDULING,
+                    detail=_UNANSWERED,
+                )
+                self._post(NoticeCode.WAKING, _UNANSWERED)
+                seen = await self._object.until(lambda now: not now.awaits_operator)
+                if seen.phase in ASLEEP:
+                    self._set(BridgePhase.ASLEEP)
 
     async def _after(self, seen: Observed) -> Observed:
         return await self._object.until(lambda now: now is not seen)
@@ -299,10 +328,10 @@ class RemoteBridge:
         link: RunnerLink | None = None,
         failed: bool = False,
         closed: bool = False,
-        waking: Observed | None = None,
+        step: Reason | None = None,
+        detail: str = "",
     ) -> None:
         failures = self.status.value.failures + failed
-        step, detail = (waking.step, waking.detail) if waking is not None else (None, "")
         self.status.set(BridgeStatus(phase, reason, link, failures, closed, step, detail))
 
 
