@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from repobridge.claims import TenancyRule
@@ -45,18 +46,27 @@ def load(kind: type[S], path: Path | None) -> S:
 
     Raises SettingsError with a sentence about each thing that is wrong.
     """
-    given = _read(path) if path is not None else {}
+    text = _text(path) if path is not None else ""
+    given = _read(path, text) if path is not None else {}
     try:
         return kind(**_merged(given, EnvSettingsSource(kind)()))
     except ValidationError as error:
-        found = "; ".join(_sentence(each) for each in error.errors(include_url=False))
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        found = "; ".join(_sentence(each, root) for each in error.errors(include_url=False))
         raise SettingsError(f"The settings are wrong: {found}.") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
+
+
+def _read(path: Path, text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise SettingsError(f"{path} can't be read: {error}") from error
     if found is None:
         return {}
@@ -74,7 +84,32 @@ def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(step) for step in error["loc"])
+def _sentence(error: Mapping[str, Any], root: yaml.Node | None) -> str:
+    path = tuple(step for step in error["loc"] if step != "[key]")
+    where = ".".join(str(step) for step in path)
+    line = _line(root, path)
+    place = f"{where} (line {line})" if line else where
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return f"{place}: {message}" if where else message
+
+
+def _line(root: yaml.Node | None, path: tuple[int | str, ...]) -> int:
+    """The line of a field, or of the nearest thing around it; 0: a variable says it."""
+    node, line = root, 0
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if _is_called(k, str(step))]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            found = [(each, each) for each in node.value[step : step + 1]]
+        else:
+            break
+        if not found:
+            break
+        place, node = found[0]
+        line = place.start_mark.line + 1
+    return line
+
+
+def _is_called(key: yaml.Node, name: str) -> bool:
+    """Whether a key is a field's name, in either of the ways in which it may be written."""
+    return isinstance(key, yaml.ScalarNode) and name in {key.value, to_camel(key.value)}

@@ -200,7 +200,7 @@ def _validated(document: Document) -> schema.File | None:
         return schema.File.model_validate(document.value)
     except pydantic.ValidationError as error:
         for each in error.errors(include_url=False):
-            path = each["loc"]
+            path = tuple(step for step in each["loc"] if step != "[key]")
             message = _sentence(each["type"], path, each.get("ctx", {}), each["msg"])
             _report(document, path, message)
     return None

@@ -1,7 +1,8 @@
-"""The files of the chart that say what is decided elsewhere: the definition, and the rights."""
+"""The files of the chart that say what is decided elsewhere: definition, rights, some values."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from repobridge_gateway import rbac as gateway_rbac
 from repobridge_operator import rbac
+from scripts.charts.policy_values import policy_values
 from scripts.crds import definition
 
 CHART = Path(__file__).parent.parent.parent / "charts" / "repobridge"
@@ -25,7 +27,15 @@ def sources() -> dict[Path, str]:
         CHART / "files" / "gateway-rules.yaml": _rules(
             "gateway/repobridge_gateway", {"served": gateway_rbac.served_rules()}
         ),
+        CHART / "values.schema.json": _values_schema(),
     }
+
+
+def _values_schema() -> str:
+    """The schema as it is written by hand, but for what the gateway's settings decide."""
+    written = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    written["properties"]["gateway"]["properties"] |= policy_values()
+    return json.dumps(written, indent=2, ensure_ascii=False) + "\n"
 
 
 def _rules(package: str, rules: Mapping[str, Any]) -> str:

@@ -74,6 +74,8 @@ USED: dict[str, Any] = {
     "gateway.discord.apiBase": "http://proxy:8080/api/v10",
     "gateway.discord.proxy": "http://proxy:3128",
     "gateway.access": [{"roleId": "1123581321345589144"}],
+    "gateway.limits": {"rate": {"enabled": False}},
+    "gateway.guilds": {"1123581321345589144": {"access": [{"role": "Developers"}]}},
     "gateway.store.size": "2Gi",
     "gateway.store.storageClassName": "fast",
     "gateway.store.accessMode": "ReadWriteOncePod",

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repobridge import durations
+from repobridge_gateway.access import OPEN, Permission, Rule
+from repobridge_gateway.authority import Policy
 from repobridge_gateway.config import (
     Bridge,
     ConfigError,
@@ -15,6 +17,7 @@ from repobridge_gateway.config import (
     load,
 )
 from repobridge_gateway.document import read
+from repobridge_gateway.policy_settings import BucketSettings, LimitsSettings, RateSettings
 
 EXAMPLE = """\
 repos:
@@ -306,3 +309,134 @@ def test_a_secret_never_stands_in_an_error_or_a_repr(work: Path) -> None:
 def test_any_text_is_a_document_or_has_problems(text: str) -> None:
     document = read(text, {})
     assert all(problem.line >= 1 and problem.message for problem in document.problems)
+
+
+POLICY = """\
+repos: {notes: {working_dir: $WORK/notes}}
+defaults: {rate_limit: {user_rate: 0.2, channel_burst: 5000}}
+serve:
+  access:
+    - {roleId: "1123581321345589144", permissions: [prompt, approve], models: ["*"]}
+    - {role: Developers, permissions: [manage], limits: {rate: {enabled: false}}}
+  limits:
+    rate: {channel: {perSecond: 1, burst: 5}, windows: [{per: 1h, requests: 60}]}
+    budgets: [{per: user, usd: 2.5}]
+  guilds:
+    "2123581321345589144":
+      access: [{userId: "3123581321345589144", permissions: [prompt, view_all_usage]}]
+"""
+
+
+def test_who_may_what_and_how_much_stands_under_serve(work: Path) -> None:
+    config = load(write(work, POLICY), {"WORK": str(work)})
+    rate = {"user": {"per_second": 0.2, "burst": 3}, "channel": {"per_second": 1, "burst": 5}}
+    said = config.policy_settings
+    assert said.limits.model_dump(mode="json", exclude_unset=True) == {
+        "rate": {"enabled": True, **rate, "windows": [{"per": "1h", "requests": 60}]},
+        "budgets": [{"per": "user", "usd": 2.5}],
+    }
+    developers = Rule(
+        role_name="Developers",
+        permissions=frozenset({Permission.MANAGE}),
+        limits=LimitsSettings(rate=RateSettings(enabled=False)),
+    )
+    assert (config.is_open, config.policy) == (
+        False,
+        Policy(
+            rules=(
+                Rule(
+                    role_id="1123581321345589144",
+                    permissions=frozenset({Permission.PROMPT, Permission.APPROVE}),
+                    models=frozenset({"*"}),
+                ),
+                developers,
+            ),
+            guilds={
+                "2123581321345589144": (
+                    Rule(
+                        user_id="3123581321345589144",
+                        permissions=frozenset({Permission.PROMPT, Permission.VIEW_ALL_USAGE}),
+                    ),
+                )
+            },
+        ),
+    )
+
+
+def test_a_file_that_says_nothing_of_access_is_open_whatever_it_says_of_limits(work: Path) -> None:
+    text = "repos: {}\nserve: {limits: {budgets: [{per: guild, tokens: 1000}]}}\n"
+    config = load(write(work, text), {})
+    assert (config.is_open, config.policy) == (True, Policy(rules=OPEN.rules))
+    rate = config.policy_settings.limits.rate
+    assert rate is not None
+    assert (rate.user, rate.channel) == (
+        BucketSettings(per_second=0.5, burst=3),
+        BucketSettings(per_second=2, burst=10),
+    )
+
+
+def test_what_is_wrong_with_access_and_limits_is_told_with_its_line(work: Path) -> None:
+    text = """\
+serve:
+  access:
+    - {roleId: "1123581321345589144", permissions: [prompt, fly]}
+    - {roleId: "12", permissions: []}
+    - {role: Developers, roleId: "1123581321345589144"}
+    - {role: Developers, models: [gpt 4]}
+    - {rolId: "1123581321345589144"}
+  limits:
+    rate:
+      user: {perSecond: -1, burst: 0}
+      windows: [{per: 0s, requests: 3}]
+    budgets:
+      - {per: team, tokens: 5}
+      - {per: user, period: 24h}
+      - {per: user, usd: 0}
+  guilds:
+    acme: {access: [{role: Developers}]}
+    "1123581321345589144":
+      acess: []
+"""
+    snowflake = (
+        'must be a Discord id in quotes, 15 to 20 digits such as "1123581321345589144": switch on'
+        " developer mode in Discord, then right-click and choose Copy ID"
+    )
+    everything = ", ".join(f"'{each.value}'" for each in Permission)
+    assert problems(work, text) == [
+        f":3: serve.access[0].permissions[1]: must be one of: {everything}",
+        ":4: serve.access[1].permissions: must have an entry",
+        f":4: serve.access[1].roleId: {snowflake}",
+        ":5: serve.access[2]: must name a role, a roleId or a userId; write one entry for each",
+        ":6: serve.access[3].models[0]: must be a model's name, such as opus, or * for all",
+        ':7: serve.access[4].rolId: no such key; did you mean "roleId"?',
+        ":10: serve.limits.rate.user.burst: must be at least 1",
+        ":10: serve.limits.rate.user.perSecond: must not be negative",
+        ":11: serve.limits.rate.windows[0].per: must be a duration from 1m to 744h, written like"
+        ' "10m" or "1h30m"',
+        ":13: serve.limits.budgets[0].per: must be one of: 'user', 'role', 'bridge', 'guild'",
+        ":14: serve.limits.budgets[1]: needs tokens, usd, or both",
+        ":15: serve.limits.budgets[2].usd: must be more than 0",
+        f":17: serve.guilds.acme: {snowflake}",
+        ':19: serve.guilds.1123581321345589144.acess: no such key; did you mean "access"?',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (
+            'access: [{role: A}, {userId: "1123581321345589144"}, {role: A}]',
+            "serve.access: entries 0 and 2 are about the same role or person",
+        ),
+        (
+            "limits: {rate: {windows: [{per: 60m, requests: 1}, {per: 1h, requests: 2}]}}",
+            "serve.limits.rate.windows: entries 0 and 1 are about the same period",
+        ),
+        (
+            "limits: {budgets: [{per: user, usd: 1}, {per: user, tokens: 1, period: 1440m}]}",
+            "serve.limits.budgets: entries 0 and 1 are about the same budget",
+        ),
+    ],
+)
+def test_two_entries_about_the_same_are_refused(work: Path, said: str, problem: str) -> None:
+    assert problems(work, f"serve:\n  {said}\n") == [f":2: {problem}"]

@@ -7,7 +7,12 @@ discord_proxy: {{ $gateway.discord.proxy | quote }}
 store_directory: /var/lib/repobridge/gateway
 namespaces: {{ toJson .Values.namespaces }}
 tenancy: {{ toJson .Values.tenancy }}
-access: {{ toJson $gateway.access }}
+access:
+  {{- toYaml $gateway.access | nindent 2 }}
+limits:
+  {{- toYaml $gateway.limits | nindent 2 }}
+guilds:
+  {{- toYaml $gateway.guilds | nindent 2 }}
 log_level: {{ $gateway.logLevel }}
 log_format: {{ $gateway.logFormat }}
 {{- end -}}
