@@ -25,10 +25,22 @@ class MessageType(IntEnum):
     """Kinds of messages; those of Discord itself have no text."""
 
     DEFAULT = 0
+    CHANNEL_PINNED_MESSAGE = 6
+    USER_JOIN = 7
     THREAD_CREATED = 18
     REPLY = 19
     CHAT_INPUT_COMMAND = 20
     THREAD_STARTER_MESSAGE = 21
+
+
+_SYSTEM = frozenset(
+    {
+        MessageType.CHANNEL_PINNED_MESSAGE,
+        MessageType.USER_JOIN,
+        MessageType.THREAD_CREATED,
+        MessageType.THREAD_STARTER_MESSAGE,
+    }
+)
 
 
 class MessageFlag(IntFlag):
@@ -201,11 +213,13 @@ class Message:
     application_id: int | None = None
     origin: Origin | None = None
     ephemeral_to: int | None = None
+    more: Json = field(default_factory=dict)
+    """What few messages have: a poll, stickers, what was forwarded."""
 
     @property
     def is_system(self) -> bool:
         """Whether Discord wrote it."""
-        return self.type in (MessageType.THREAD_CREATED, MessageType.THREAD_STARTER_MESSAGE)
+        return self.type in _SYSTEM
 
 
 @dataclass(frozen=True)

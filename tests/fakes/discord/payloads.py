@@ -255,7 +255,7 @@ def message_json(message: Message, link: LinkOf, *, me: int, nested: bool = Fals
         "components": message.components,
         "pinned": False,
         "flags": message.flags,
-    }
+    } | message.more
     if message.reactions:
         data["reactions"] = [
             _reaction_json(emoji, users, me) for emoji, users in message.reactions.items()

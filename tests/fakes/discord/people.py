@@ -26,6 +26,7 @@ from tests.fakes.discord.model import (
     Upload,
     User,
 )
+from tests.fakes.discord.payloads import stamp
 from tests.fakes.discord.permissions import Permission
 from tests.fakes.discord.resolving import resolved
 from tests.fakes.discord.seen import Answer, SeenMessage
@@ -98,6 +99,33 @@ class Person:
             type=MessageType.DEFAULT if answered is None else MessageType.REPLY,
         )
         return self._world.post(channel, self.member.user, draft)
+
+    def forward(self, channel: Channel, message: AnyMessage) -> Message:
+        """Show a message in another place: the new one has no text of its own."""
+        found = self._message(message)
+        told = {"type": 0, "content": found.content, "embeds": [], "attachments": []}
+        told |= {"timestamp": stamp(found.created_at), "edited_timestamp": None, "flags": 0}
+        told |= {"mentions": [], "mention_roles": []}
+        source = {"type": 1, "channel_id": str(found.channel.id), "message_id": str(found.id)}
+        more: Json = {"message_reference": source, "message_snapshots": [{"message": told}]}
+        return self._show(channel, more | {"flags": 1 << 14})
+
+    def stick(self, channel: Channel, name: str) -> Message:
+        """Send a sticker."""
+        sticker = {"id": str(self._world.snowflakes.make()), "name": name, "format_type": 1}
+        return self._show(channel, {"sticker_items": [sticker]})
+
+    def poll(self, channel: Channel, question: str, *answers: str) -> Message:
+        """Let people vote."""
+        told = [{"answer_id": n, "poll_media": {"text": a}} for n, a in enumerate(answers, start=1)]
+        ends = stamp(self._world.clock.wall() + 3600)
+        poll: Json = {"question": {"text": question}, "answers": told, "expiry": ends}
+        poll |= {"allow_multiselect": False, "layout_type": 1}
+        return self._show(channel, {"poll": poll})
+
+    def _show(self, channel: Channel, more: Json) -> Message:
+        self._demand(channel, _speech(channel))
+        return self._world.post(channel, self.member.user, Draft(more=more))
 
     def edit(self, message: AnyMessage, text: str) -> None:
         """Change an own message."""

@@ -59,6 +59,7 @@ class Draft:
     webhook_id: int | None = None
     origin: Origin | None = None
     ephemeral_to: int | None = None
+    more: Json = field(default_factory=dict)
 
 
 class World:
@@ -127,6 +128,7 @@ class World:
             application_id=self.application.id if draft.origin else None,
             origin=draft.origin,
             ephemeral_to=draft.ephemeral_to,
+            more=draft.more,
         )
         is_ephemeral = message.ephemeral_to is not None
         message.attachments = self.files.keep(draft.uploads, is_ephemeral=is_ephemeral)

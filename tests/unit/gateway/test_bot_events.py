@@ -32,7 +32,8 @@ from repobridge_gateway.render.pieces import (
     Select,
     TextInput,
 )
-from tests.fakes.discord import GENEROUS, Discord
+from tests.fakes.discord import GENEROUS, Discord, MessageType
+from tests.fakes.discord.world import Draft
 from tests.unit.gateway.bots import Heard, heard
 
 
@@ -85,6 +86,30 @@ async def test_whoever_is_no_person_is_not_heard(discord: Discord) -> None:
         ann.say(channel, "at last a person")
         await bot.next(ChatMessage)
         assert [each.content for each in bot.of(ChatMessage)] == ["at last a person"]
+
+
+async def test_what_discord_itself_says_is_not_heard_and_what_has_no_words_comes_without(
+    discord: Discord,
+) -> None:
+    guild = discord.add_guild("acme")
+    channel, other = discord.add_channel(guild, "payments"), discord.add_channel(guild, "ledger")
+    ann = discord.add_person(guild, "ann")
+    original = ann.say(other, "worth reading")
+    async with heard(discord) as bot:
+        for kind in (MessageType.CHANNEL_PINNED_MESSAGE, MessageType.USER_JOIN):
+            discord.world.post(channel, ann.member.user, Draft(type=kind))
+        ann.open_thread(channel, "a thread of no message")
+        ann.forward(channel, original)
+        ann.stick(channel, "a wave")
+        ann.poll(channel, "Ship it?", "yes", "no")
+        ann.say(channel, files={"voice-message.ogg": b"OggS"})
+        ann.say(channel, "y" * 4000)
+        await bot.next(ChatMessage, number=5)
+        told = [(each.content, len(each.attachments)) for each in bot.of(ChatMessage)]
+        assert told == [("", 0), ("", 0), ("", 0), ("", 1), ("y" * 4000, 0)]
+        place = bot.of(ChatMessage)[0].place
+        history, _ = await bot.rest.after(place, "0")
+        assert [(each.content, len(each.attachments)) for each in history] == told
 
 
 async def test_edits_unfurled_links_and_deletions_are_told(discord: Discord) -> None:
