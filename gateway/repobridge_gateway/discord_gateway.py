@@ -144,6 +144,7 @@ class _Serving:
             channels=channels,
             members=members,
             operations=ServedOperations(self._sender.last_error),
+            guild_of=self._bot.guild_of,
             told=self._sender.look,
             clock=clock,
         )

@@ -17,7 +17,7 @@ from repobridge.errors import Refusal
 from repobridge.session.events import MAIN_CONVERSATION
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
-from repobridge_gateway.access import Members, Permission
+from repobridge_gateway.access import EVERY_MODEL, Members, Permission
 from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
 from repobridge_gateway.chat import ChatError, ChatMessage, Interaction, InteractionKind, Place
 from repobridge_gateway.commands import Command, Reply, ToGateway
@@ -75,10 +75,14 @@ class SlashCommands:
         channels: Channels,
         members: Members,
         operations: Operations,
+        guild_of: Callable[[str], str],
         told: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`told` hears of pieces to send."""
+        """`guild_of` knows the guild of a channel, empty where nobody has told; `told` hears of
+        pieces to send.
+        """
+        self._guild_of = guild_of
         self._store = store
         self._rest = rest
         self._channels = channels
@@ -170,11 +174,27 @@ class SlashCommands:
         typed = "".join(interaction.fields.get(interaction.focused, ())).strip().casefold()
         offered: list[str] = []
         if interaction.focused == "model":
-            offered = list(MODELS)
+            offered = await self._models(interaction)
         elif interaction.focused == "session":
             offered = await self._sessions(interaction)
         fit = [each for each in offered if typed in each.casefold()]
         await self._rest.complete(interaction, fit)
+
+    async def _models(self, interaction: Interaction) -> list[str]:
+        """The models that somebody may choose."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                served, _ = await self._served(interaction.place)
+        except (TimeoutError, ChatError, Overloaded) as error:
+            _log.debug("models not offered", error=str(error))
+            return []
+        if served is None:
+            return []
+        access = served.access.at(interaction.place.guild_id)
+        if not access.may(interaction.person, SPECS[Slash.MODEL].permission):
+            return []
+        models = access.models(interaction.person, own=served.model)
+        return list(MODELS) if EVERY_MODEL in models else sorted(models)
 
     async def _sessions(self, interaction: Interaction) -> list[str]:
         """The conversations of a bridge, as far as that is known without waking it."""
@@ -229,12 +249,13 @@ class SlashCommands:
         self._told()
 
     def _repos(self, order: Order) -> str:
-        """The repositories in whose channels somebody may ask."""
+        """The repositories of the guild in whose channels somebody may ask."""
         lines = [
             f"- {escaped(each.bridge.name)} · <#{each.channel_id}>"
             f" · {each.bridge.status.value.phase.name.lower()}"
             for each in self._channels.served.value.values()
-            if each.access.at(order.guild_id).may(order.person, Permission.PROMPT)
+            if self._guild_of(each.channel_id) == order.guild_id
+            and each.access.at(order.guild_id).may(order.person, Permission.PROMPT)
         ]
         return "\n".join(["Repositories:", *lines])[:_ANSWER_UNITS]
 

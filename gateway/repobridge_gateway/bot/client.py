@@ -90,6 +90,12 @@ class Bot:
             return None
         return {str(role.id): role.name for role in guild.roles}
 
+    def guild_of(self, channel_id: str) -> str:
+        """The guild of a channel; empty where Discord has not told of it."""
+        channel = self._client.get_channel(int(channel_id)) if channel_id.isdecimal() else None
+        guild = getattr(channel, "guild", None)
+        return str(guild.id) if guild is not None else ""
+
     async def run(self) -> None:
         """Stays connected until it is cancelled; raises BotError for what a person has to mend."""
         with _reaching(self._settings):

@@ -309,6 +309,7 @@ async def staged(
                 channels=channels,
                 members=Members(bot.rest, clock=discord.clock.wall),
                 operations=operations,
+                guild_of=bot.bot.guild_of,
                 told=sender.look,
                 clock=clock,
             ),

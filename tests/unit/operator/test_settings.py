@@ -71,10 +71,13 @@ def test_tenancy_and_the_network_come_from_the_file(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("workers: 3\n", "pod: Field required"),
-        ("pod: {image: a}\nworkers: 0\n", "workers: Input should be greater than or equal to 1"),
-        ("pod: {image: a}\nworker: 1\n", "worker: Extra inputs are not permitted"),
+        (
+            "pod: {image: a}\nworkers: 0\n",
+            "workers (line 2): Input should be greater than or equal to 1",
+        ),
+        ("pod: {image: a}\nworker: 1\n", "worker (line 2): Extra inputs are not permitted"),
         ("pod: {image: a}\nnetwork: {dsn: []}\n", "network has no field 'dsn'"),
-        ("pod: {image: a}\nlisten: here\n", "listen: String should match pattern"),
+        ("pod: {image: a}\nlisten: here\n", "listen (line 2): String should match pattern"),
         ("- 1\n", "holds no mapping"),
         ("a: [\n", "can't be read"),
     ],
