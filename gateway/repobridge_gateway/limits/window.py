@@ -15,8 +15,8 @@ from repobridge_gateway.limits.verdict import Verdict
 
 EXACT = 64
 """Up to so many requests a window is exact."""
-_MOST = 2 * EXACT + 2
-"""Entries: those of both ways of counting; a clock that jumps about can't make more."""
+MOST_ENTRIES = 2 * EXACT + 2
+"""Those of both ways of counting; a clock that jumps about can't make more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def _seen(window: Window, state: WindowState, now: int) -> tuple[tuple[int, int]
         at = min(instant, latest)
         if at + window.length <= now:
             continue
-        before = seen.pop()[1] if seen and (seen[-1][0] == at or len(seen) == _MOST) else 0
+        before = seen.pop()[1] if seen and (seen[-1][0] == at or len(seen) == MOST_ENTRIES) else 0
         seen.append((at, before + count))
     return tuple(seen)
 

@@ -1,0 +1,1 @@
+"""The ledger of limits in Valkey, or in a Redis that is there already."""
