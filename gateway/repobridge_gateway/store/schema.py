@@ -6,6 +6,8 @@ since the epoch. A migration that is released is never edited: a change is a new
 
 from __future__ import annotations
 
+from repobridge_gateway.store.ledgertables import LEDGER
+
 _FIRST = (
     """
     CREATE TABLE messages (
@@ -147,5 +149,5 @@ _FIRST = (
     "CREATE INDEX clicks_by_change ON clicks (changed_at)",
 )
 
-MIGRATIONS = (_FIRST,)
+MIGRATIONS = (_FIRST, LEDGER)
 """Each entry brings a database from version i to i + 1."""

@@ -11,6 +11,7 @@ from repobridge_gateway.store.clickrows import SqliteClicks
 from repobridge_gateway.store.database import Database, StoreError
 from repobridge_gateway.store.gaprows import SqliteGaps
 from repobridge_gateway.store.inboxrows import SqliteInbox
+from repobridge_gateway.store.ledgerrows import SqliteLedger
 from repobridge_gateway.store.outboxrows import SqliteOutbox
 
 __all__ = ["SqliteStore", "StoreError"]
@@ -24,6 +25,7 @@ class SqliteStore:
         self.gaps = SqliteGaps(database)
         self.outbox = SqliteOutbox(database)
         self.clicks = SqliteClicks(database)
+        self.ledger = SqliteLedger(database)
         self._database = database
 
     @classmethod
