@@ -47,6 +47,10 @@ from repobridge_gateway.threadlists import is_final
 WAITING = 10_000
 """Events that may wait to be taken in."""
 _STORE_AGAIN_SECONDS = 1.0
+_NO_WORDS = (
+    "There is nothing in that for the agent to read: of what is forwarded, of polls and of stickers"
+    " it hears nothing. Write it as a message, or attach it as a file."
+)
 _log = Logger(__name__)
 
 
@@ -214,12 +218,13 @@ class Reception:
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             self._hearers.text_command(message, served)
             return
-        if why := await self._not_allowed(message, served, text):
-            await self._store.inbox.pass_by(place.channel_id, message.message_id)
+        if why := await self._not_allowed(message, served, text) or _why_unread(message):
             said = sentence(f"refused {message.message_id}", place.channel_id, why,
                             reply_to=message.message_id)  # fmt: skip
+            # In this order: what is only said again after a crash is said once.
             await self._store.outbox.say(served.uid, said)
             self._hearers.sent()
+            await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
         receipt = await self._store.inbox.receive(
             message, bridge=served.uid, conversation=conversation_of(served, place)
@@ -294,9 +299,12 @@ class Reception:
 
 
 def _is_for_us(message: ChatMessage, served: Served) -> bool:
-    if not message.content.strip() and not message.attachments:
-        return False
     return message.mentions_us or not served.require_mention
+
+
+def _why_unread(message: ChatMessage) -> str:
+    """Why there is nothing to run in a message; empty: there is."""
+    return "" if message.content.strip() or message.attachments else _NO_WORDS
 
 
 def _channel_of(event: ChatEvent) -> str:

@@ -231,7 +231,7 @@ async def test_a_channel_that_the_library_does_not_know_is_asked_for_and_may_be_
         assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
-async def test_commands_and_interactions_are_handed_on_and_nothing_empty_is_kept(
+async def test_commands_and_interactions_are_handed_on_and_not_kept(
     tmp_path: Path,
 ) -> None:
     async with a_desk(tmp_path) as desk:
@@ -243,14 +243,24 @@ async def test_commands_and_interactions_are_handed_on_and_nothing_empty_is_kept
             person=message(1).author,
             name="rb1:x",
         )
-        await desk.take_in(
-            Connected(0, resumed=False), click, message(1, "/status"), message(2, "  ")
-        )
+        await desk.take_in(Connected(0, resumed=False), click, message(1, "/status"))
         assert await desk.kept() == []
         assert desk.around.told == [
             ("connected", False), ("interaction", "rb1:x"), ("hold", CHANNEL),
-            ("command", "/status"), ("hold", CHANNEL),
+            ("command", "/status"),
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("require_mention", [True, False])
+async def test_who_writes_nothing_that_can_be_read_is_told_so_where_everything_is_for_us(
+    require_mention: bool, tmp_path: Path
+) -> None:
+    async with a_desk(tmp_path, require_mention=require_mention) as desk:
+        await desk.take_in(message(1, " "), message(2, "to us", mentions_us=True), message(1, " "))
+        assert await desk.kept() == ["to us"]
+        said = [(each.turn, each.reply_to) for each in await desk.said()]
+        assert said == ([] if require_mention else [("refused 1", "1")])
+        assert await desk.store.gaps.cursor(CHANNEL) == "2"
 
 
 async def test_edits_and_deletions_reach_what_waits_and_a_channel_that_goes_ends(
