@@ -36,10 +36,11 @@ class Priority(IntEnum):
     ANSWER = 1
     DECISION = 2
     NOTICE = 3
-    EDIT = 4
-    REACTION = 5
-    READING = 6
-    """Of history, members and channels."""
+    READING = 4
+    """Of what people wrote and who they are: until then nobody knows what they want."""
+    EDIT = 5
+    """A comfort, as the next: there may be as many as Discord allows, for as long as turns run."""
+    REACTION = 6
 
 
 class Overloaded(Exception):

@@ -48,7 +48,7 @@ async def test_the_urgent_goes_first_and_equals_take_turns_among_channels() -> N
     calls = [
         ("1", Priority.EDIT), ("1", Priority.ANSWER), ("1", Priority.ANSWER),
         ("1", Priority.ANSWER), ("2", Priority.ANSWER), ("2", Priority.REACTION),
-        ("3", Priority.DECISION),
+        ("3", Priority.DECISION), ("3", Priority.READING),
     ]  # fmt: skip
     waiting = [
         asyncio.create_task(
@@ -60,7 +60,8 @@ async def test_the_urgent_goes_first_and_equals_take_turns_among_channels() -> N
     async with running(pacer):
         await asyncio.gather(*waiting)
     assert done == [
-        "1-ANSWER", "2-ANSWER", "1-ANSWER", "1-ANSWER", "3-DECISION", "1-EDIT", "2-REACTION",
+        "1-ANSWER", "2-ANSWER", "1-ANSWER", "1-ANSWER", "3-DECISION", "3-READING", "1-EDIT",
+        "2-REACTION",
     ]  # fmt: skip
 
 
