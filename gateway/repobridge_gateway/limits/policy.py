@@ -27,6 +27,7 @@ DEFAULT = Limits(
 )
 """What holds where nobody says anything."""
 _MICRO_USD = 1_000_000
+_ENDLESS = float("inf")
 T = TypeVar("T")
 Key = float | tuple[float, float]
 
@@ -85,7 +86,7 @@ def takes_for(asker: Asker, levels: Levels) -> tuple[Take, ...]:
         takes += _own_takes(asker, rates)
     if channel := _field(rates, "channel", None):
         takes.append(Take(subject=f"channel:{asker.bridge}", limit=_bucket(channel)))
-    return tuple(takes)
+    return tuple(take for take in takes if not take.limit.is_unlimited)
 
 
 def _own_takes(asker: Asker, rates: Sequence[Rate]) -> Iterable[Take]:
@@ -93,7 +94,7 @@ def _own_takes(asker: Asker, rates: Sequence[Rate]) -> Iterable[Take]:
     if not all(rate.enabled for rate in said):
         return
     buckets = [rate.user for rate in said if rate.user]
-    bucket = _most_generous(buckets, lambda one: (one.per_second, one.burst))
+    bucket = _most_generous(buckets, lambda one: (one.per_second or _ENDLESS, one.burst))
     if bucket := bucket or _field(rates, "user", None):
         yield Take(subject=asker.subject, limit=_bucket(bucket))
     lists = [rate.windows for rate in said if rate.windows]
@@ -101,7 +102,7 @@ def _own_takes(asker: Asker, rates: Sequence[Rate]) -> Iterable[Take]:
     fewest: dict[float, int] = {}
     for window in windows or _field(rates, "windows", ()):
         seconds = _seconds(window.per)
-        fewest[seconds] = min(window.requests, fewest.get(seconds, window.requests))
+        fewest[seconds] = _least(window.requests, fewest.get(seconds, 0))
     for seconds, requests in fewest.items():
         yield Take(subject=asker.subject, limit=Window(seconds=seconds, requests=requests))
 
@@ -181,18 +182,17 @@ def _most_generous(candidates: Sequence[T], by: Callable[[T], Key]) -> T | None:
 
 def _generosity(budgets: Iterable[BudgetSpec]) -> tuple[float, float]:
     """Of budgets that all hold the tightest counts: by dollars a second, then by tokens."""
-    endless = float("inf")
     return min(
         (
-            endless if each.usd is None else each.usd / _seconds(each.period),
-            endless if each.tokens is None else each.tokens / _seconds(each.period),
+            _ENDLESS if each.usd is None else each.usd / _seconds(each.period),
+            _ENDLESS if each.tokens is None else each.tokens / _seconds(each.period),
         )
         for each in budgets
     )
 
 
 def _pace(window: WindowSpec) -> float:
-    return window.requests / _seconds(window.per)
+    return (window.requests or _ENDLESS) / _seconds(window.per)
 
 
 def _seconds(duration: str) -> float:

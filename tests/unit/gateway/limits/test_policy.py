@@ -151,6 +151,18 @@ OFF = Limits(rate=Rate(enabled=False))
             [USERS, CHANNELS],
             id="no role widens the channel",
         ),
+        pytest.param(
+            asker(role("8", user(0, 1)), role("9", user(5, 5))),
+            Levels(),
+            [CHANNELS],
+            id="a nought is no limit, and most generous",
+        ),
+        pytest.param(
+            ASKER,
+            Levels(bridge=channel(0, 1), guild=windows(("1m", 0), ("60s", 4), ("1h", 0))),
+            [USERS, window(60, 4)],
+            id="noughts among others",
+        ),
     ],
 )
 def test_takes(who: Asker, levels: Levels, takes: list[Take]) -> None:
