@@ -77,6 +77,8 @@ class Place:
     """The channel itself, or the thread."""
     parent_id: str | None = ""
     """The channel of a thread; empty for a channel; None: the library does not know."""
+    is_ours: bool = False
+    """A thread that we opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,13 @@ class ChatMessage:
     attachments: tuple[Attachment, ...] = ()
     reply_to: str = ""
     mentions_us: bool = False
+    sponsor: Person | None = None
+    """Who has it run, where that is somebody else than who wrote it."""
+
+    @property
+    def asker(self) -> Person:
+        """In whose name it is run."""
+        return self.sponsor or self.author
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

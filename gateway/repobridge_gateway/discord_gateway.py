@@ -27,6 +27,7 @@ from repobridge_gateway.chat import (
     Interaction,
     InteractionKind,
     Place,
+    Reaction,
     ThreadSeen,
 )
 from repobridge_gateway.decisions import Decisions
@@ -41,6 +42,7 @@ from repobridge_gateway.sender import Sender
 from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.store.sqlite import SqliteStore
+from repobridge_gateway.threadstarts import ThreadStarts
 from repobridge_gateway.together import until_first
 
 _TRIM_SECONDS = 3600.0
@@ -135,6 +137,9 @@ class _Serving:
             store, rest, channels, work=self.work, said=self._sender.look, clock=clock
         )
         self._marks = Marks(store.inbox, rest)
+        self._starts = ThreadStarts(
+            store, rest, members, work=self.work, said=self._sender.look, clock=clock
+        )
         self._decisions = Decisions(
             store=store, rest=rest, channels=channels, work=self.work, clock=clock
         )
@@ -183,6 +188,7 @@ class _Serving:
             "sender": self._sender.run(),
             "catch-up": self._catch_up.run(),
             "marks": self._marks.run(),
+            "threads": self._starts.run(),
             "desks": self._desks.run(),
             "decisions": self._decisions.run(),
             "commands": self._register(),
@@ -281,6 +287,10 @@ class _Serving:
 
     def channel_gone(self, channel_id: str) -> None:
         """A channel is not there any more."""
+
+    async def reacted(self, reaction: Reaction, served: Served) -> None:
+        """Somebody reacted to a message of a served channel."""
+        await self._starts.ask(reaction, served)
 
     def thread_seen(self, thread: ThreadSeen) -> None:
         """A thread was made, archived or revived."""

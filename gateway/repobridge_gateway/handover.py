@@ -24,13 +24,14 @@ from repobridge_gateway.channels import Served
 from repobridge_gateway.chat import Attachment, ChatError, Fault, time_of
 from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.fleet.status import RunnerLink
-from repobridge_gateway.inbox import InboxState, Kept, Wish
+from repobridge_gateway.inbox import MOVED, InboxState, Kept, Wish
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.notices import GatewayNotice, NoticeCode
 from repobridge_gateway.render.inline import code as as_code
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Submission, Upload
 from repobridge_gateway.speech import sentence
+from repobridge_gateway.starters import quoted, stands_at
 from repobridge_gateway.store.port import InboxStore
 
 LARGEST_FILE_BYTES = 25 << 20
@@ -172,7 +173,10 @@ class Handover:
                     return False
                 continue
             first = next(iter([*waiting, *orders]))
+            stood = served.bridge.status.value
             link = await self._waker.awake(served, first)
+            if served.bridge.status.value is not stood:
+                continue  # that took a while, in which people may have changed their minds
             try:
                 tasks = [self._hand_over(served, link.client, kept) for kept in waiting]
                 done = await asyncio.gather(*tasks)
@@ -204,7 +208,7 @@ class Handover:
 
     async def _submission(self, served: Served, client: SessionClient, kept: Kept) -> Submission:
         """What the runner gets, once its files are there; raises _NotRun."""
-        message, author = kept.message, kept.message.author
+        message, author = kept.message, kept.message.asker
         parsed = self._parsed(message.content)
         told = await self._admission(served, kept, parsed)
         if told.refusal:
@@ -213,11 +217,12 @@ class Handover:
             raise _NotRun("Command", "")  # of some time ago: nobody waits for its answer any more
         if not message.content.strip() and not message.attachments:
             raise _NotRun("Empty", "")
+        text = parsed.text if parsed.text.strip() else "(see the attached files)"
         return Submission(
             conversation_id=kept.conversation,
             message_id=kept.message_id,
             kind=parsed.kind,
-            text=parsed.text if parsed.text.strip() else "(see the attached files)",
+            text=quoted(message, text) if parsed.kind is MessageKind.TEXT else text,
             author=Actor(author.user_id, author.display_name, "discord"),
             attachment_ids=await self._bring_files(client, kept),
             allowed_models=told.models,
@@ -272,7 +277,7 @@ class Handover:
         """Whether its author may ask here, or still; raises ChatError where nobody knows now."""
         return await admission(
             served,
-            kept.message.author,
+            kept.message.asker,
             text,
             guild_id=kept.message.place.guild_id,
             members=self._members,
@@ -302,13 +307,15 @@ class Handover:
         message = kept.message
         if not message.attachments:
             return ()
-        place = message.place
         try:
-            fresh = await self._files.attachments(place.channel_id, kept.message_id)
+            fresh = await self._files.attachments(*stands_at(message))
         except ChatError as error:
             if error.fault is Fault.FORBIDDEN and error.code:
                 raise _NotRun("FilesForbidden", _NO_HISTORY) from error
             raise
+        if message.sponsor is not None:  # who had it run has seen these files, and no others
+            seen = {each.attachment_id for each in message.attachments}
+            fresh = [each for each in fresh if each.attachment_id in seen]
         for file in fresh:
             if file.size > LARGEST_FILE_BYTES:
                 raise _NotRun(
@@ -375,7 +382,7 @@ class Handover:
         text = f"That message {what}, but the agent had begun with it; `/cancel` stops it."
         channel = kept.message.place.channel_id
         said = sentence(f"too late {kept.message_id}", channel, text, reply_to=kept.message_id)
-        await self._inbox.too_late(kept.message_id, say=said)
+        await self._inbox.too_late(kept.message_id, say=said if kept.reason != MOVED else ())
 
 
 async def _gone(served: Served, link: RunnerLink) -> None:

@@ -22,6 +22,8 @@ from repobridge_gateway.chat import Attachment, ChatMessage, time_of
 CATCH_UP_SECONDS = 24 * 3600.0
 CATCH_UP_MESSAGES = 50
 """Of a channel; what is older, or beyond, is offered and not run."""
+MOVED = "Moved"
+"""The reason of a message that a thread's session was given instead."""
 
 
 class InboxState(Enum):
@@ -39,6 +41,9 @@ class InboxState(Enum):
     def is_final(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self not in {InboxState.HELD, InboxState.READY, InboxState.SUBMITTED}
+
+
+_WAITING = frozenset({InboxState.HELD, InboxState.READY})
 
 
 class Wish(Enum):
@@ -106,6 +111,8 @@ class Kept:
 def edited(kept: Kept, *, content: str, attachments: tuple[Attachment, ...]) -> tuple[Kept, Effect]:
     """The message with another text, as far as that can still be."""
     before = kept.message
+    if before.sponsor is not None:
+        return kept, Effect.SAME  # who had it run has read these words, and no others
     names = [each.attachment_id for each in attachments]
     if (content, names) == (before.content, [each.attachment_id for each in before.attachments]):
         return kept, Effect.SAME
@@ -133,6 +140,15 @@ def deleted(kept: Kept) -> tuple[Kept, Effect]:
     return replace(newer, state=InboxState.WITHDRAWN), Effect.DONE
 
 
+def moved(kept: Kept) -> Kept:
+    """The message once a thread's session has it too: here it is not begun any more."""
+    if kept.state is InboxState.EXPIRED or (kept.state in _WAITING and not kept.is_taken):
+        return replace(kept, state=InboxState.WITHDRAWN, reason=MOVED)
+    if kept.state in _WAITING or kept.state is InboxState.SUBMITTED:
+        return replace(kept, version=kept.version + 1, wish=Wish.WITHDRAW, reason=MOVED)
+    return kept
+
+
 def reread(kept: Kept, message: ChatMessage) -> Kept:
     """The message once history showed it too.
 
@@ -158,7 +174,7 @@ def submitted(kept: Kept, *, version: int, is_duplicate: bool) -> Kept:
 
 def refused(kept: Kept, *, reason: str) -> Kept:
     """The message once it is clear that it won't be run."""
-    if kept.state not in {InboxState.HELD, InboxState.READY}:
+    if kept.state not in _WAITING:
         return kept
     return replace(kept, state=InboxState.REFUSED, wish=Wish.NONE, reason=reason)
 

@@ -91,6 +91,9 @@ class Hearers(Protocol):
     def channel_gone(self, channel_id: str) -> None:
         """A channel is not there any more."""
 
+    async def reacted(self, reaction: Reaction, served: Served) -> None:
+        """Somebody reacted to a message of a served channel; awaited before what comes later."""
+
     def thread_seen(self, thread: ThreadSeen) -> None:
         """A thread was made, archived or revived."""
 
@@ -198,8 +201,9 @@ class Reception:
             case ThreadSeen():
                 self._remember(event.place)
                 self._hearers.thread_seen(event)
-            case Reaction():
-                pass
+            case Reaction(place=place):
+                if served := self._channels.served.value.get(place.channel_id):
+                    await self._hearers.reacted(event, served)
 
     # ------------------------------------------------------------- messages
 

@@ -143,6 +143,20 @@ async def test_a_thread_is_a_session_of_its_own(team: Team) -> None:
         (of_thread,) = [r for r in team.api.requests if "In the thread" in r.last_user_text]
         assert not any("In the channel" in prompt for prompt in of_thread.prompts)
 
+        marked = team.ann.say(team.channel, "To be marked")
+        await team.answer_to(marked.id)
+        team.ann.react(marked, "🧵")
+
+        def answer_in_thread() -> SeenMessage | None:
+            found = (each for each in team.discord.threads(team.channel) if each.id == marked.id)
+            shown = [message for each in found for message in team.discord.seen(each)]
+            return next((each for each in shown if each.content == "Yes."), None)
+
+        await team.discord.until(answer_in_thread)
+        asked_there = team.api.requests[-1]
+        assert "To be marked" in asked_there.last_user_text
+        assert not any("In the channel" in prompt for prompt in asked_there.prompts)
+
 
 async def test_what_the_agent_wants_to_do_is_allowed_and_denied_by_button(team: Team) -> None:
     team.api.script(bash("touch allowed"), bash("touch denied"), Text("Then not.\n"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import discord
@@ -40,9 +40,17 @@ _THREAD_TYPES = {10, 11, 12}
 class Rest:
     """Discord's REST API as one bot sees it; each call raises ChatError."""
 
-    def __init__(self, http: HTTPClient, pacer: Pacer) -> None:
+    def __init__(
+        self,
+        http: HTTPClient,
+        pacer: Pacer,
+        *,
+        told: Callable[[str], Place | None] = lambda channel_id: None,
+    ) -> None:
+        """`told` says where a channel is that the websocket has told of."""
         self._http = http
         self._pacer = pacer
+        self._told = told
         self.me = ""
         """Our own user's id, once it is known."""
         self.application_id = ""
@@ -121,6 +129,11 @@ class Rest:
         raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
         return tuple(map(attachment_from, raw.get("attachments") or ()))
 
+    async def message(self, place: Place, message_id: str) -> ChatMessage | None:
+        """What somebody wrote; None for what no person did. Its author has no roles."""
+        route = _message_route("GET", place.channel_id, message_id)
+        return message_from(await self._paced(route, Priority.READING), place, me=self.me)
+
     async def text(self, channel_id: str, message_id: str) -> str:
         """What a message says."""
         raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
@@ -149,7 +162,9 @@ class Rest:
         )
 
     async def place(self, channel_id: str) -> Place:
-        """Where a channel is."""
+        """Where a channel is, which never changes; asked for only where nobody has told us."""
+        if known := self._told(channel_id):
+            return known
         route = Route("GET", "/channels/{channel_id}", channel_id=channel_id)
         return _place(await self._paced(route, Priority.READING))
 
@@ -164,6 +179,16 @@ class Rest:
             message_id=message_id,
         )
         return _place(await self._paced(route, Priority.NOTICE, payload={"name": name}))
+
+    async def bring(self, thread_id: str, user_id: str) -> None:
+        """Makes somebody a member of a thread."""
+        route = Route(
+            "PUT",
+            "/channels/{channel_id}/thread-members/{user_id}",
+            channel_id=thread_id,
+            user_id=user_id,
+        )
+        await self._paced(route, Priority.REACTION)
 
     async def revive(self, thread_id: str) -> None:
         """Takes a thread out of the archive."""

@@ -22,6 +22,7 @@ def message_to_json(message: ChatMessage) -> str:
         ],
         "reply_to": message.reply_to,
         "mentions_us": message.mentions_us,
+        "sponsor": message.sponsor and _person(message.sponsor),
     }
     return json.dumps(raw)
 
@@ -40,6 +41,7 @@ def message_from_json(text: str) -> ChatMessage:
         ),
         reply_to=raw["reply_to"],
         mentions_us=raw["mentions_us"],
+        sponsor=_person_from(raw["sponsor"]) if raw.get("sponsor") else None,
     )
 
 

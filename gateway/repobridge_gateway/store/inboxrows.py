@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from repobridge_gateway import inbox
 from repobridge_gateway.chat import ChatMessage, MessageEdited, Person, Place
 from repobridge_gateway.inbox import Effect, InboxState, Kept
+from repobridge_gateway.starters import stands_at, starter_id
 from repobridge_gateway.store import messages, sends
+from repobridge_gateway.store.chatjson import message_from_json
 from repobridge_gateway.store.database import Database, Transaction
 from repobridge_gateway.store.port import Receipt, Say, Waiting, Work
 
@@ -19,6 +21,7 @@ _HEADS = """
     WHERE bridge = ? AND state = 'READY' AND wish <> 'WITHDRAW' AND NOT EXISTS (
         SELECT 1 FROM gaps AS g WHERE g.bridge = m.bridge AND g.conversation = m.conversation
         AND g.begins_after < m.message_id)
+    AND NOT EXISTS (SELECT 1 FROM openings AS o WHERE o.starter = m.message_id)
     GROUP BY conversation
 """
 _WORK = """
@@ -78,14 +81,13 @@ class SqliteInbox:
         """Does what an edit can still do."""
 
         def act(transaction: Transaction) -> Effect:
+            starter = messages.find(transaction, starter_id(edit.message_id))
             before = messages.find(transaction, edit.message_id)
-            if before is None:
-                return Effect.UNKNOWN
-            after, effect = inbox.edited(before, content=edit.content, attachments=edit.attachments)
-            messages.save(transaction, before, after)
-            if effect is Effect.TOO_LATE:
-                sends.add(transaction, before.bridge, say)
-            return effect
+            if starter is None:
+                return _edit(transaction, before, edit, say=say)
+            # It is the thread's now, and so is what is said of it.
+            effect = _edit(transaction, before, edit, say=())
+            return _more(effect, _edit(transaction, starter, edit, say=say))
 
         return await self._database.write(act)
 
@@ -93,7 +95,7 @@ class SqliteInbox:
         """Does what deletions can still do."""
 
         def act(transaction: Transaction) -> dict[str, Effect]:
-            return {each: _delete(transaction, channel_id, each) for each in message_ids}
+            return {each: _delete_all(transaction, channel_id, each) for each in message_ids}
 
         return await self._database.write(act)
 
@@ -200,12 +202,12 @@ class SqliteInbox:
         """Messages whose receipt is not shown yet."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT channel, message_id FROM messages WHERE is_unmarked = 1"
+                "SELECT message_json FROM messages WHERE is_unmarked = 1"
                 " ORDER BY message_id LIMIT ?",
                 (limit,),
             ).fetchall()
         )
-        return [(str(channel), str(message)) for channel, message in rows]
+        return [stands_at(message_from_json(row[0])) for row in rows]
 
     async def marked(self, message_ids: Sequence[str]) -> None:
         """Notes that it is shown, or can't be."""
@@ -213,7 +215,8 @@ class SqliteInbox:
         def act(transaction: Transaction) -> None:
             for each in message_ids:
                 transaction.execute(
-                    "UPDATE messages SET is_unmarked = 0 WHERE message_id = ?", (int(each),)
+                    "UPDATE messages SET is_unmarked = 0 WHERE message_id IN (?, ?)",
+                    (int(each), int(starter_id(each))),
                 )
 
         await self._database.write(act)
@@ -239,6 +242,32 @@ def _is_free(transaction: Transaction, bridge: str, conversation: str) -> bool:
 
 def _expired(source: Transaction | sqlite3.Connection, group: int) -> list[Kept]:
     return messages.select(source, "gap_id = ? AND state = 'EXPIRED'", (group,))
+
+
+def _edit(
+    transaction: Transaction, before: Kept | None, edit: MessageEdited, *, say: Say
+) -> Effect:
+    if before is None:
+        return Effect.UNKNOWN
+    after, effect = inbox.edited(before, content=edit.content, attachments=edit.attachments)
+    messages.save(transaction, before, after)
+    if effect is Effect.TOO_LATE:
+        sends.add(transaction, before.bridge, say)
+    return effect
+
+
+def _more(one: Effect, other: Effect) -> Effect:
+    """What came of one act on a message and on the first prompt of its thread."""
+    return Effect.WISHED if Effect.WISHED in {one, other} else other
+
+
+def _delete_all(transaction: Transaction, channel_id: str, message_id: str) -> Effect:
+    """Deletes a message, and what its thread began with."""
+    effect = _delete(transaction, channel_id, message_id)
+    starter = messages.find(transaction, starter_id(message_id))
+    if starter is None:
+        return effect
+    return _more(effect, _delete(transaction, starter.message.place.channel_id, starter.message_id))
 
 
 def _delete(transaction: Transaction, channel_id: str, message_id: str) -> Effect:
@@ -272,6 +301,7 @@ def _end(transaction: Transaction, channel_id: str) -> None:
     gone = messages.select(transaction, "channel = ? AND state IN ('HELD', 'READY')", (channel,))
     for kept in gone:
         messages.save(transaction, kept, inbox.deleted(kept)[0])
+    transaction.execute("DELETE FROM openings WHERE thread = ?", (channel,))
     transaction.execute("DELETE FROM gaps WHERE channel = ?", (channel,))
     transaction.execute("DELETE FROM cursors WHERE channel = ?", (channel,))
     transaction.execute("DELETE FROM lives WHERE channel = ?", (channel,))

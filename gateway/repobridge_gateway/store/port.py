@@ -81,6 +81,18 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A thread that is to be opened from a message, with whose id it is known."""
+
+    thread_id: str
+    starter_id: str
+    """Its first prompt."""
+    channel_id: str
+    bridge: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """What a bridge's log says up to a cursor, as far as people hear of it."""
 
@@ -195,6 +207,22 @@ class GapStore(Protocol):
         """Up to which message everything of a channel was received; empty: nobody knows."""
 
 
+class OpeningStore(Protocol):
+    """Threads that are to be opened from messages."""
+
+    async def ask(self, starter: ChatMessage, *, bridge: str, title: str) -> bool:
+        """Keeps the first prompt of a thread, which waits for it; False where there is one."""
+
+    async def waiting(self) -> Sequence[Opening]:
+        """The threads that are to be opened."""
+
+    async def opened(self, opening: Opening) -> None:
+        """Lets the prompt go, and takes its message out of the channel's session."""
+
+    async def refused(self, opening: Opening, *, say: Say = ()) -> None:
+        """Forgets the prompt: its message stays what it was in the channel."""
+
+
 class OutboxStore(Protocol):
     """Pieces on their way into channels."""
 
@@ -297,6 +325,10 @@ class Store(Protocol):
     @property
     def gaps(self) -> GapStore:
         """Channels in which messages were missed."""
+
+    @property
+    def openings(self) -> OpeningStore:
+        """Threads to open."""
 
     @property
     def outbox(self) -> OutboxStore:

@@ -149,5 +149,31 @@ _FIRST = (
     "CREATE INDEX clicks_by_change ON clicks (changed_at)",
 )
 
-MIGRATIONS = (_FIRST, LEDGER)
+# The pieces of one bridge that keep its log from being acknowledged.
+_ACKS = (
+    "CREATE INDEX sends_unacked ON sends (bridge, since_log, since_sequence)"
+    " WHERE state IN ('PENDING', 'TRYING') AND since_log <> ''",
+)
+
+# Threads that are to be opened, each with its first prompt, which waits in `messages`; and up to
+# when the archived threads of a channel were listed, as Discord tells the time.
+_THREADS = (
+    """
+    CREATE TABLE openings (
+        thread INTEGER PRIMARY KEY,
+        starter INTEGER NOT NULL UNIQUE,
+        channel INTEGER NOT NULL,
+        bridge TEXT NOT NULL,
+        title TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE listings (
+        channel INTEGER PRIMARY KEY,
+        archived_through TEXT NOT NULL
+    ) STRICT
+    """,
+)
+
+MIGRATIONS = (_FIRST, _ACKS, _THREADS, LEDGER)
 """Each entry brings a database from version i to i + 1."""

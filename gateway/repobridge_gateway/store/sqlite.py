@@ -12,6 +12,7 @@ from repobridge_gateway.store.database import Database, StoreError
 from repobridge_gateway.store.gaprows import SqliteGaps
 from repobridge_gateway.store.inboxrows import SqliteInbox
 from repobridge_gateway.store.ledgerrows import SqliteLedger
+from repobridge_gateway.store.openingrows import SqliteOpenings
 from repobridge_gateway.store.outboxrows import SqliteOutbox
 
 __all__ = ["SqliteStore", "StoreError"]
@@ -23,6 +24,7 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self.inbox = SqliteInbox(database)
         self.gaps = SqliteGaps(database)
+        self.openings = SqliteOpenings(database)
         self.outbox = SqliteOutbox(database)
         self.clicks = SqliteClicks(database)
         self.ledger = SqliteLedger(database)

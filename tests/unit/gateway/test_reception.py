@@ -25,6 +25,7 @@ from repobridge_gateway.chat import (
     MessagesDeleted,
     Person,
     Place,
+    Reaction,
     ThreadSeen,
 )
 from repobridge_gateway.inbox import InboxState
@@ -89,6 +90,9 @@ class Around:
 
     def channel_gone(self, channel_id: str) -> None:
         self._tell("gone", channel_id)
+
+    async def reacted(self, reaction: Reaction, served: Served) -> None:
+        self._tell("reacted", reaction.emoji)
 
     def thread_seen(self, thread: ThreadSeen) -> None:
         self._tell("thread", thread.place.channel_id)
