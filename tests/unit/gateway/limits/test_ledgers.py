@@ -376,7 +376,9 @@ async def test_usage_is_forgotten_after_its_retention_and_no_sooner(
 # -------------------------------------------------------------------- all of it at once
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 20))]
+)
 async def test_it_answers_as_the_ledger_in_memory_does(
     ledger: Ledger, clock: Clock, seed: int
 ) -> None:
