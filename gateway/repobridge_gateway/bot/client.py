@@ -38,6 +38,7 @@ from repobridge_gateway.chat import (
     GuildSeen,
     MessagesDeleted,
     OwnMessage,
+    Place,
     ThreadSeen,
 )
 from repobridge_gateway.pacer import Pacer
@@ -81,7 +82,7 @@ class Bot:
         """
         self._settings = settings
         self._client = _Client(settings, hear, answered)
-        self.rest = Rest(self._client.http, pacer)
+        self.rest = Rest(self._client.http, pacer, told=self._client.told_place)
 
     def roles(self, guild_id: str) -> Mapping[str, str] | None:
         """The names of a guild's roles by their ids; None where Discord has not told of it yet."""
@@ -160,6 +161,13 @@ class _Client(discord.AutoShardedClient):
             http_trace=_trace(answered),
         )
         self._hear = hear
+
+    def told_place(self, channel_id: str) -> Place | None:
+        """Where a channel or thread is that we were told of."""
+        found = self.get_channel(int(channel_id))
+        if isinstance(found, discord.abc.GuildChannel | discord.Thread):
+            return place_of(found, guild_id=found.guild.id)
+        return None
 
     # ----------------------------------------------------------- connection
 

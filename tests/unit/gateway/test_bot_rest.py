@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from repobridge_gateway.chat import ChatError, ChatMessage, Fault, Place, time_of
+from repobridge_gateway.chat import ChatError, ChatMessage, Fault, Place, ThreadSeen, time_of
 from repobridge_gateway.pacer import Priority, Replaced
 from repobridge_gateway.render.pieces import Button, File, Piece, Row
 from tests.fakes.discord import (
@@ -170,6 +170,27 @@ async def test_people_and_places_are_as_discord_says_now(
     assert archived == thread
     await bot.rest.revive(thread.channel_id)
     assert await bot.rest.active_threads(str(guild.id)) == (thread,)
+
+
+async def test_where_a_channel_is_of_which_the_websocket_told_is_not_asked_for(
+    discord: Discord, guild: Guild, channel: Channel, bot: Heard
+) -> None:
+    ann = discord.add_person(guild, "ann")
+    thread = ann.open_thread(ann.say(channel, "a thing"), "A thing")
+    await bot.next(ThreadSeen)
+    before = len(discord.requests)
+    assert [await bot.rest.place(str(each.id)) for each in (channel, thread)] == [
+        Place(guild_id=str(guild.id), channel_id=str(channel.id), parent_id=""),
+        Place(guild_id=str(guild.id), channel_id=str(thread.id), parent_id=str(channel.id)),
+    ]
+    assert len(discord.requests) == before
+    discord.owner_of(guild).archive(thread)
+    await bot.next(ThreadSeen, number=2)  # the library forgets it with that
+    assert (await bot.rest.place(str(thread.id))).parent_id == str(channel.id)
+    discord.delete_channel(thread)
+    with pytest.raises(ChatError) as gone:
+        await bot.rest.place(str(thread.id))
+    assert gone.value.fault is Fault.GONE
 
 
 async def test_reactions_typing_and_deletions_are_made(
