@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -27,7 +28,12 @@ class Steady:
 def now() -> Steady:
     """This moment."""
     try:
-        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        return Steady(boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))
+        return Steady(_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
     except (OSError, AttributeError):
         return Steady("", time.monotonic())
+
+
+@cache
+def _boot_id() -> str:
+    """Of the run that this process is of; a machine that starts anew ends it."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
