@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -74,7 +75,7 @@ def launch(
     periods: Periods,
     is_tied: bool,
     say: Say,
-    has_model: bool = False,
+    has_imitations: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Starts a cluster and returns once its node is ready.
 
@@ -84,7 +85,10 @@ def launch(
     for name in places.sweep(place.root):
         say(f"removed what an earlier cluster left: {name}")
     began = time.monotonic()
-    with places.swept(place) as lock, socket.create_server(("127.0.0.1", 0)) as listener:
+    with contextlib.ExitStack() as held:
+        lock = held.enter_context(places.swept(place))
+        listener = held.enter_context(_listener())
+        page = held.enter_context(_listener()) if has_imitations else None
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as report:
             plan = Plan(
@@ -97,7 +101,8 @@ def launch(
                 port=listener.getsockname()[1],
                 report=writing,
                 is_tied=is_tied,
-                has_model=has_model,
+                page=None if page is None else page.fileno(),
+                page_port=0 if page is None else page.getsockname()[1],
             )
             try:
                 process = _start(plan, lock)
@@ -140,20 +145,24 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     process.wait(_ENDING_SECONDS)
 
 
+def _listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
 def _start(plan: Plan, lock: int) -> subprocess.Popen[bytes]:
     plan.place.directory.mkdir(mode=0o700)
     plan.place.logs.mkdir()
-    told = plan.place.directory / "plan.json"
-    told.write_text(plan.dump())
+    plan.file.write_text(plan.dump())
+    passed = (lock, plan.listener, plan.report, *(() if plan.page is None else (plan.page,)))
     namespaces = ["unshare", "--pid", "--mount", "--net", "--fork", "--kill-child"]
     with (plan.place.logs / "supervisor.log").open("wb") as log:
         return subprocess.Popen(
-            [*namespaces, sys.executable, "-m", "tests.cluster.supervisor", str(told)],
+            [*namespaces, sys.executable, "-m", "tests.cluster.supervisor", str(plan.file)],
             cwd=PROJECT,
             stdin=subprocess.PIPE if plan.is_tied else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=(lock, plan.listener, plan.report),
+            pass_fds=passed,
             start_new_session=True,
         )
 

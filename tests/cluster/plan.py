@@ -33,8 +33,17 @@ class Plan:
     """A pipe, inherited, for `Said`."""
     is_tied: bool
     """Whether the cluster ends with its standard input."""
-    has_model: bool = False
-    """Whether an imitation of the model's API answers in it, at `MODEL_URL`."""
+    page: int | None = None
+    """A listening socket of the machine's loopback, inherited: the way to the page of Discord's
+    imitation. Where it is, that and the imitation of the model's API answer in the cluster.
+    """
+    page_port: int = 0
+    """Of that socket."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is written down, as long as the cluster is there."""
+        return plan_file(self.place)
 
     def dump(self) -> str:
         """The plan as JSON."""
@@ -54,6 +63,11 @@ class Plan:
             periods=Periods(**periods),
             **value,
         )
+
+
+def plan_file(place: Place) -> Path:
+    """Where a cluster's plan is."""
+    return place.directory / "plan.json"
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from repobridge.relay import relay
-from tests.cluster import cgroups, control_plane, node, seclusion, storage
-from tests.cluster.addresses import API_PORT, MODEL_PORT, NODE_ADDRESS, NODE_NAME
+from tests.cluster import cgroups, control_plane, imitations, node, seclusion, storage
+from tests.cluster.addresses import API_PORT, DISCORD_PORT, NODE_ADDRESS, NODE_NAME
 from tests.cluster.api_client import ApiClient, NotYet
 from tests.cluster.control import ControlServer
 from tests.cluster.control_plane import Credentials
@@ -101,13 +101,17 @@ class Supervisor:
         self._start_node(credentials)
         for each in storage.make_classes():
             await asyncio.to_thread(api.create, storage.CLASSES_PATH, each)
-        if plan.has_model:
-            self._daemons.start(_make_model())
+        if plan.page is not None:
+            self._daemons.start(imitations.make_model())
+            self._daemons.start(imitations.make_discord())
+            self._keep(self._forward(plan.page, DISCORD_PORT))
         await ControlServer(self._daemons).serve(plan.place.control)
-        self._keep(self._forward())
+        self._keep(self._forward(plan.listener, API_PORT))
         await self._until("kubelet", lambda: _is_node_ready(api))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         await self._until("kube-controller-manager", lambda: bool(api.get(account)))
+        if plan.page is not None:
+            await self._until("discord", lambda: imitations.is_there(plan.place))
 
     def _seclude(self) -> None:
         seclusion.prepare_mounts(self._directory)
@@ -151,14 +155,14 @@ class Supervisor:
             )
         )
 
-    async def _forward(self) -> None:
+    async def _forward(self, descriptor: int, port: int) -> None:
         # The listener belongs to the machine's network, the sockets made here to the node's.
         loop = asyncio.get_running_loop()
-        with socket.socket(fileno=self._plan.listener) as listener:
+        with socket.socket(fileno=descriptor) as listener:
             listener.setblocking(False)
             while True:
                 person, _ = await loop.sock_accept(listener)
-                self._keep(_connect_through(person))
+                self._keep(_connect_through(person, port))
 
     async def _until(self, daemon: str, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -198,11 +202,6 @@ def take_away(plan: Plan) -> None:
     plan.place.lock.unlink()
 
 
-def _make_model() -> Daemon:
-    answering = ("--host", NODE_ADDRESS, "--port", str(MODEL_PORT), "--scenario", "demo")
-    return Daemon("model", [sys.executable, "-m", "tests.fakes.anthropic", *answering])
-
-
 def _make_admin(credentials: Credentials, directory: Path) -> ApiClient:
     return ApiClient(
         authority=credentials.authority,
@@ -223,11 +222,11 @@ def _is_node_ready(api: ApiClient) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-async def _connect_through(person: socket.socket) -> None:
+async def _connect_through(person: socket.socket, port: int) -> None:
     server = socket.socket()
     server.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(server, (NODE_ADDRESS, API_PORT))
+        await asyncio.get_running_loop().sock_connect(server, (NODE_ADDRESS, port))
     except OSError:
         person.close()
         server.close()

@@ -70,7 +70,7 @@ async def test_each_message_is_answered_once_whatever_is_killed_or_goes_to_sleep
     gates = {name: Gate() for name in ("cut", "held", "tired")}
     agent = {**AGENT, "allowedTools": ["Bash(python3:*)"]}
     for name, gate in gates.items():
-        model.when(f"the {name} one", bash(_RUN), Text(["one ", gate, "two"]))
+        model.when(f"the {name} one", bash(_RUN), Text(["one\n", gate, "two\n"]))
     channels = {name: await team.serve(name, agent=agent, workspace=WORKSPACE) for name in gates}
     asked = {name: [team.ann.say(channels[name], f"the {name} one")] for name in gates}
     for gate in gates.values():
@@ -108,7 +108,7 @@ async def test_each_message_is_answered_once_whatever_is_killed_or_goes_to_sleep
         await _answered_once(team, messages)
         await team.until_quiet(channels[name])
     (first, _) = [each for each in team.discord.seen(channels["held"]) if each.reply_to]
-    assert first.content == "one two"
+    assert first.content == "one\ntwo"
 
 
 async def _answered_once(team: Team, messages: list[Message]) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.cluster.launch import PROJECT, Parts
 from tests.cluster.objects import make_pod
 from tests.cluster.periods import Periods
 from tests.cluster.places import Place, State
+from tests.cluster.plan import Plan, plan_file
 
 PATIENCE_SECONDS = 180.0
 
@@ -91,10 +93,10 @@ def place() -> Iterator[Place]:
 
 
 def _launch(
-    place: Place, parts: Parts, *, is_tied: bool, has_model: bool = False
+    place: Place, parts: Parts, *, is_tied: bool, has_imitations: bool = False
 ) -> tuple[Cluster, subprocess.Popen[bytes]]:
     process = launch.launch(
-        place, parts, periods=Periods(), is_tied=is_tied, say=tell, has_model=has_model
+        place, parts, periods=Periods(), is_tied=is_tied, say=tell, has_imitations=has_imitations
     )
     return attach(place, parts.tools["kubectl"]), process
 
@@ -115,12 +117,15 @@ def test_a_cluster_is_ended_also_while_it_starts(place: Place, cluster_parts: Pa
 
 
 async def test_a_cluster_that_is_ended_leaves_nothing(place: Place, cluster_parts: Parts) -> None:
-    cluster, process = _launch(place, cluster_parts, is_tied=False, has_model=True)
+    cluster, process = _launch(place, cluster_parts, is_tied=False, has_imitations=True)
     await cluster.apply(make_pod("still-running", "hold"))
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/still-running", "--timeout=180s")
     traces = Traces.of(place)
     assert _names(traces) >= {"kubelet", "containerd", "containerd-shim", "probe"}
     assert (place.logs / "model.log").read_text() == f"{MODEL_URL}\n"
+    port = Plan.parse(plan_file(place).read_text()).page_port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as answer:
+        assert b"<html" in answer.read()
 
     assert launch.end(place) is True
 
