@@ -65,12 +65,15 @@ class CatchUp:
         *,
         work: Callable[[str], None] = lambda uid: None,
         said: Callable[[], None] = lambda: None,
+        settled: Callable[[str], None] = lambda uid: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         pauses: Pauses | None = None,
         at_once: int = AT_ONCE,
     ) -> None:
-        """`work` hears of a bridge that has messages to run; `said` that the outbox has more."""
+        """`work` hears of a bridge that has messages to run; `said` that the outbox has more;
+        `settled` whose pieces were given up, as their channel is gone.
+        """
         self.endings: Counter[Ending] = Counter()
         """How the gaps so far ended."""
         self._store = store
@@ -78,6 +81,7 @@ class CatchUp:
         self._channels = channels
         self._work = work
         self._said = said
+        self._settled = settled
         self._clock = clock
         self._monotonic = monotonic
         self._at_once = at_once
@@ -298,7 +302,8 @@ class CatchUp:
         return True
 
     async def _end(self, gap: Gap, error: ChatError) -> None:
-        await self._store.inbox.end_channel(gap.channel_id)
+        for uid in await self._store.inbox.end_channel(gap.channel_id):
+            self._settled(uid)
         self._forget(gap)
         self.endings[Ending.GONE] += 1
         _log.info("channel gone", channel=gap.channel_id, error=str(error))

@@ -239,7 +239,7 @@ class Courier:
         acked: ev.Cursor | None = None
         while True:
             try:
-                cursor = (await self._store.outbox.acks()).get(self._uid)
+                cursor = await self._store.outbox.ack(self._uid)
                 if cursor is None:
                     cursor = ev.Cursor((await client.activity()).log_id, 0)
                 if cursor != acked:

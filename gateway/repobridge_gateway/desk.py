@@ -85,10 +85,10 @@ class Desks:
         if found := self._open.get(uid):
             found[0].handover.look()
 
-    def delivered(self) -> None:
-        """Pieces have arrived in their channels."""
-        for desk, _ in self._open.values():
-            desk.courier.delivered()
+    def delivered(self, uid: str) -> None:
+        """A bridge's pieces have arrived in their channel."""
+        if found := self._open.get(uid):
+            found[0].courier.delivered()
 
     async def run(self) -> None:
         """Keeps a desk for each bridge, as bridges come and go."""

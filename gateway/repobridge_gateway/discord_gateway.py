@@ -132,9 +132,15 @@ class _Serving:
         authority.learn_from(self._bot.roles)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
-        self._sender = Sender(store, rest, settled=self._settled)
+        self._sender = Sender(store, rest, settled=self.settled)
         self._catch_up = CatchUp(
-            store, rest, channels, work=self.work, said=self._sender.look, clock=clock
+            store,
+            rest,
+            channels,
+            work=self.work,
+            said=self._sender.look,
+            settled=self.settled,
+            clock=clock,
         )
         self._marks = Marks(store.inbox, rest)
         self._starts = ThreadStarts(
@@ -264,14 +270,14 @@ class _Serving:
         self._marks.look()
         self._desks.work(uid)
 
-    def sent(self) -> None:
-        """A piece has arrived, or is to be sent."""
+    def said(self) -> None:
+        """A sentence is to be sent."""
         self._sender.look()
-        self._settled()
 
-    def _settled(self) -> None:
-        """Runners may be told how far we are, and buttons may be out of date."""
-        self._desks.delivered()
+    def settled(self, uid: str) -> None:
+        """A runner may be told how far we are, and buttons may be out of date."""
+        self._sender.look()  # the next of the channel is due
+        self._desks.delivered(uid)
         self._decisions.look()
 
     def interaction(self, interaction: Interaction) -> None:

@@ -79,8 +79,11 @@ class Hearers(Protocol):
     def work(self, uid: str) -> None:
         """There is something to do for a bridge."""
 
-    def sent(self) -> None:
-        """A message of ours was seen, or a sentence is to be sent."""
+    def said(self) -> None:
+        """A sentence is to be sent."""
+
+    def settled(self, uid: str) -> None:
+        """A bridge's piece was seen in its channel, or its channel is gone."""
 
     def interaction(self, interaction: Interaction) -> None:
         """Somebody clicked or commanded."""
@@ -193,10 +196,11 @@ class Reception:
             case MessagesDeleted():
                 await self._deleted(event)
             case OwnMessage(nonce=nonce, message_id=message_id):
-                if await self._store.outbox.seen_own(nonce, message_id=message_id):
-                    self._hearers.sent()
+                if uid := await self._store.outbox.seen_own(nonce, message_id=message_id):
+                    self._hearers.settled(uid)
             case ChannelGone(channel_id=channel_id):
-                await self._store.inbox.end_channel(channel_id)
+                for uid in await self._store.inbox.end_channel(channel_id):
+                    self._hearers.settled(uid)
                 self._hearers.channel_gone(channel_id)
             case ThreadSeen():
                 self._remember(event.place)
@@ -227,7 +231,7 @@ class Reception:
                             reply_to=message.message_id)  # fmt: skip
             # In this order: what is only said again after a crash is said once.
             await self._store.outbox.say(served.uid, said)
-            self._hearers.sent()
+            self._hearers.said()
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
         receipt = await self._store.inbox.receive(
@@ -267,7 +271,7 @@ class Reception:
 
     async def _follow_up(self, message_id: str, effect: Effect) -> None:
         if effect is Effect.TOO_LATE:
-            self._hearers.sent()
+            self._hearers.said()
         elif effect is Effect.WISHED and (kept := await self._store.inbox.find(message_id)):
             self._hearers.work(kept.bridge)
 

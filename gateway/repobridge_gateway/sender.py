@@ -77,9 +77,9 @@ class Sender:
         clock: Callable[[], Steady] = steady.now,
         wall: Callable[[], float] = time.time,
         at_once: int = AT_ONCE,
-        settled: Callable[[], None] = lambda: None,
+        settled: Callable[[str], None] = lambda bridge: None,
     ) -> None:
-        """`settled` hears of each piece that stands in its channel, or was given up."""
+        """`settled` hears whose piece stands in its channel, or was given up."""
         self.counted: Counter[Outcome] = Counter()
         """What came of all attempts so far."""
         self._store = store
@@ -251,7 +251,7 @@ class Sender:
     async def _arrived(self, sending: Sending, message_id: str, outcome: Outcome) -> None:
         channel_id = sending.piece.channel_id
         await self._store.outbox.sent(sending.send_id, message_id=message_id)
-        self._settled()
+        self._settled(sending.bridge)
         self._pauses.ended(channel_id)
         self._forbidden.discard(channel_id)
         self.counted[outcome] += 1
@@ -266,8 +266,8 @@ class Sender:
         fault = error.fault if isinstance(error, ChatError) else Fault.LIMITED
         code = error.code if isinstance(error, ChatError) else 0
         if fault is Fault.GONE and code in _CHANNEL_GONE:
-            await self._store.inbox.end_channel(due.channel_id)
-            self._settled()
+            for bridge in await self._store.inbox.end_channel(due.channel_id):
+                self._settled(bridge)
             self._pauses.ended(due.channel_id)
             self._forbidden.discard(due.channel_id)
             self.counted[Outcome.LOST] += 1
@@ -306,7 +306,7 @@ class Sender:
 
     async def _lose(self, sending: Sending, reason: str, why: str) -> None:
         await self._store.outbox.lost(sending.send_id, reason=reason)
-        self._settled()
+        self._settled(sending.bridge)
         self.counted[Outcome.LOST] += 1
         _log_of(sending).error("message lost", reason=reason, error=why)
 

@@ -221,9 +221,9 @@ class SqliteInbox:
 
         await self._database.write(act)
 
-    async def end_channel(self, channel_id: str) -> None:
+    async def end_channel(self, channel_id: str) -> Sequence[str]:
         """Forgets what waits for a channel that is gone."""
-        await self._database.write(lambda transaction: _end(transaction, channel_id))
+        return await self._database.write(lambda transaction: _end(transaction, channel_id))
 
     async def _change(self, message_id: str, step: Callable[[Kept], Kept]) -> Kept | None:
         changed = await self._database.write(
@@ -296,7 +296,7 @@ def _delete(transaction: Transaction, channel_id: str, message_id: str) -> Effec
     return Effect.DONE
 
 
-def _end(transaction: Transaction, channel_id: str) -> None:
+def _end(transaction: Transaction, channel_id: str) -> Sequence[str]:
     channel = int(channel_id)
     gone = messages.select(transaction, "channel = ? AND state IN ('HELD', 'READY')", (channel,))
     for kept in gone:
@@ -305,4 +305,4 @@ def _end(transaction: Transaction, channel_id: str) -> None:
     transaction.execute("DELETE FROM gaps WHERE channel = ?", (channel,))
     transaction.execute("DELETE FROM cursors WHERE channel = ?", (channel,))
     transaction.execute("DELETE FROM lives WHERE channel = ?", (channel,))
-    sends.lose_channel(transaction, channel, reason="ChannelGone")
+    return sends.lose_channel(transaction, channel, reason="ChannelGone")

@@ -83,18 +83,20 @@ class SqliteOutbox:
         """Gives a piece up."""
         await self._end(send_id, SendState.LOST, reason=reason)
 
-    async def seen_own(self, nonce: str, *, message_id: str) -> bool:
+    async def seen_own(self, nonce: str, *, message_id: str) -> str:
         """Notes a message of ours that stands in a channel."""
 
-        def act(transaction: Transaction) -> bool:
-            live = transaction.execute(
-                "UPDATE lives SET message_id = ? WHERE nonce = ? AND message_id IS NULL",
+        def act(transaction: Transaction) -> str:
+            live = transaction.one(
+                "UPDATE lives SET message_id = ? WHERE nonce = ? AND message_id IS NULL"
+                " RETURNING bridge",
                 (int(message_id), nonce),
             )
-            send_id = sends.open_of_nonce(transaction, nonce)
-            if send_id is not None:
-                sends.end(transaction, send_id, SendState.DONE, message_id=message_id, reason="")
-            return live.rowcount > 0 or send_id is not None
+            piece = sends.open_of_nonce(transaction, nonce)
+            if piece is not None:
+                sends.end(transaction, piece[0], SendState.DONE, message_id=message_id, reason="")
+                return piece[1]
+            return str(live[0]) if live else ""
 
         return await self._database.write(act)
 
@@ -102,16 +104,14 @@ class SqliteOutbox:
         """From where to read a bridge's log on."""
         return await self._database.read(lambda connection: sends.reached(connection, bridge))
 
-    async def acks(self) -> Mapping[str, Cursor]:
-        """The furthest place in each bridge's log that may be acknowledged."""
+    async def ack(self, bridge: str) -> Cursor | None:
+        """The furthest place in a bridge's log that may be acknowledged."""
 
-        def query(connection: sqlite3.Connection) -> dict[str, Cursor]:
-            open_places = sends.open_places(connection)
-            rows = connection.execute("SELECT bridge, log_id, sequence FROM delivered")
-            return {
-                bridge: Reached(Cursor(log_id, sequence), tuple(open_places.get(bridge, ()))).ack()
-                for bridge, log_id, sequence in rows
-            }
+        def query(connection: sqlite3.Connection) -> Cursor | None:
+            reached = sends.reached(connection, bridge)
+            if reached is None:
+                return None
+            return Reached(reached, sends.open_places(connection, bridge)).ack()
 
         return await self._database.read(query)
 

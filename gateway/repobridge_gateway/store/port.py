@@ -177,8 +177,11 @@ class InboxStore(Protocol):
     async def marked(self, message_ids: Sequence[str]) -> None:
         """Notes that it is shown, or can't be."""
 
-    async def end_channel(self, channel_id: str) -> None:
-        """Forgets what waits for a channel that is gone, in both directions."""
+    async def end_channel(self, channel_id: str) -> Sequence[str]:
+        """Forgets what waits for a channel that is gone, in both directions.
+
+        Returns the bridges whose pieces were on their way there: their logs may be acknowledged.
+        """
 
 
 class GapStore(Protocol):
@@ -250,14 +253,16 @@ class OutboxStore(Protocol):
     async def lost(self, send_id: int, *, reason: str) -> None:
         """Gives a piece up: the channel is gone, or closed to us."""
 
-    async def seen_own(self, nonce: str, *, message_id: str) -> bool:
-        """Notes a message of ours that stands in a channel; False where the nonce says nothing."""
+    async def seen_own(self, nonce: str, *, message_id: str) -> str:
+        """Notes a message of ours that stands in a channel; whose it is, or empty where the nonce
+        says nothing.
+        """
 
     async def delivered(self, bridge: str) -> Cursor | None:
         """From where to read a bridge's log on."""
 
-    async def acks(self) -> Mapping[str, Cursor]:
-        """The furthest place in each bridge's log that may be acknowledged."""
+    async def ack(self, bridge: str) -> Cursor | None:
+        """The furthest place in a bridge's log that may be acknowledged; None: nothing was read."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many pieces are in each state."""

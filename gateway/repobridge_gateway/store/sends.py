@@ -149,24 +149,22 @@ def end(
     )
 
 
-def open_of_nonce(transaction: Transaction, nonce: str) -> int | None:
-    """The open piece with a nonce."""
+def open_of_nonce(transaction: Transaction, nonce: str) -> tuple[int, str] | None:
+    """The open piece with a nonce, and its bridge."""
     row = transaction.one(
-        f"SELECT send_id FROM sends WHERE nonce = ? AND state IN {OPEN}", (nonce,)
+        f"SELECT send_id, bridge FROM sends WHERE nonce = ? AND state IN {OPEN}", (nonce,)
     )
-    return int(row[0]) if row else None
+    return (int(row[0]), str(row[1])) if row else None
 
 
-def open_places(connection: sqlite3.Connection) -> dict[str, list[Cursor]]:
-    """From where in each bridge's logs its open pieces came."""
-    places: dict[str, list[Cursor]] = {}
+def open_places(connection: sqlite3.Connection, bridge: str) -> tuple[Cursor, ...]:
+    """From where in its logs the open pieces of a bridge came."""
     rows = connection.execute(
-        "SELECT bridge, since_log, min(since_sequence) FROM sends"
-        f" WHERE state IN {OPEN} AND since_log <> '' GROUP BY bridge, since_log"
+        "SELECT since_log, min(since_sequence) FROM sends"
+        f" WHERE bridge = ? AND state IN {OPEN} AND since_log <> '' GROUP BY since_log",
+        (bridge,),
     )
-    for bridge, log_id, sequence in rows:
-        places.setdefault(bridge, []).append(Cursor(log_id, sequence))
-    return places
+    return tuple(Cursor(log_id, sequence) for log_id, sequence in rows)
 
 
 def put_live(transaction: Transaction, live: Live) -> None:
@@ -211,10 +209,11 @@ def _steady(boot_id: str | None, seconds: float | None) -> Steady | None:
     return Steady(boot_id, seconds) if boot_id is not None and seconds is not None else None
 
 
-def lose_channel(transaction: Transaction, channel: int, *, reason: str) -> None:
-    """Gives up everything that is on its way into a channel."""
+def lose_channel(transaction: Transaction, channel: int, *, reason: str) -> tuple[str, ...]:
+    """Gives up everything that is on its way into a channel; whose it was."""
     rows = transaction.execute(
-        f"SELECT send_id FROM sends WHERE channel = ? AND state IN {OPEN}", (channel,)
-    )
-    for (send_id,) in rows.fetchall():
+        f"SELECT send_id, bridge FROM sends WHERE channel = ? AND state IN {OPEN}", (channel,)
+    ).fetchall()
+    for send_id, _ in rows:
         end(transaction, send_id, SendState.LOST, reason=reason)
+    return tuple(sorted({bridge for _, bridge in rows}))

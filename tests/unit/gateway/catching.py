@@ -60,6 +60,7 @@ class Ears(Heard):
         self.drops: set[str] = set()
         """Texts whose events are not kept, as if too many waited."""
         self.worked: list[str] = []
+        self.settled: list[str] = []
         self.said = 0
         self._store = store
         self._channels = channels
@@ -70,6 +71,7 @@ class Ears(Heard):
             channels,
             work=self._work,
             said=self._say,
+            settled=self.settled.append,
             clock=discord.clock.wall,
             pauses=Pauses(first_seconds=0.01),
         )

@@ -19,6 +19,7 @@ from repobridge_gateway.chat import (
     MessagesDeleted,
 )
 from repobridge_gateway.inbox import InboxState
+from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import (
     GENEROUS,
@@ -388,8 +389,10 @@ async def test_a_channel_that_is_gone_ends_with_its_gap(
 ) -> None:
     ann.say(channel, "missed")
     discord.delete_channel(channel)
+    await store.outbox.say("uid", sentence("t1", str(channel.id), "nobody will read it"))
     async with listening(discord, [served], store) as ears:
         await ears.caught_up(gone=1)
+        assert ears.settled == ["uid"]
     assert (await store.gaps.gaps(), await store.inbox.work()) == ([], {})
 
 

@@ -23,6 +23,7 @@ from repobridge_gateway.chat import (
     InteractionKind,
     MessageEdited,
     MessagesDeleted,
+    OwnMessage,
     Person,
     Place,
     Reaction,
@@ -31,6 +32,7 @@ from repobridge_gateway.chat import (
 from repobridge_gateway.inbox import InboxState
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.reception import Reception
+from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.unit.gateway.bridges import HandBridge
 
@@ -79,8 +81,11 @@ class Around:
     def work(self, uid: str) -> None:
         self._tell("work", uid)
 
-    def sent(self) -> None:
-        self._tell("sent")
+    def said(self) -> None:
+        self._tell("said")
+
+    def settled(self, uid: str) -> None:
+        self._tell("settled", uid)
 
     def interaction(self, interaction: Interaction) -> None:
         self._tell("interaction", interaction.name)
@@ -275,8 +280,12 @@ async def test_edits_and_deletions_reach_what_waits_and_a_channel_that_goes_ends
         gone = MessagesDeleted(channel_id=CHANNEL, message_ids=("2",))
         await desk.take_in(message(1), message(2), message(3), edit, gone)
         assert await desk.kept() == ["better", "message 3"]
-        await desk.take_in(message(4), ChannelGone(CHANNEL))
-        assert desk.around.told[-1] == ("gone", CHANNEL)
+        pieces = sentence("t1", CHANNEL, "one") + sentence("t2", CHANNEL, "two")
+        await desk.store.outbox.say("uid", pieces)
+        seen = OwnMessage(message_id="5", channel_id=CHANNEL, nonce=pieces[0].nonce)
+        await desk.take_in(message(4), seen, seen, ChannelGone(CHANNEL))
+        ends = [("settled", "uid"), ("settled", "uid"), ("gone", CHANNEL)]
+        assert desk.around.told[-3:] == ends
         found = await desk.store.inbox.find("4")
         assert found is not None
         assert found.state not in {InboxState.READY, InboxState.HELD}

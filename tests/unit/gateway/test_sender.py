@@ -496,23 +496,23 @@ async def test_whoever_waits_for_a_piece_hears_when_it_stands_or_is_given_up(
     discord: Discord, channel: Channel, bot: Heard, tmp_path: Path
 ) -> None:
     store = await SqliteStore.open(tmp_path / "store")
-    settled: list[None] = []
+    settled: list[str] = []
 
-    def hear() -> None:
-        settled.append(None)
+    def hear(bridge: str) -> None:
+        settled.append(bridge)
         discord.changes.note()
 
     sender = Sender(store, bot.rest, settled=hear)
     task = asyncio.create_task(sender.run())
     await store.outbox.say(BRIDGE, sentence("t1", str(channel.id), "it stands"))
     sender.look()
-    await discord.until(lambda: len(settled) == 1)
+    await discord.until(lambda: settled == [BRIDGE])
     assert (await store.outbox.counts())["DONE"] == 1
 
     (told,) = sentence("t2", str(channel.id), "it does not")
-    await store.outbox.say(BRIDGE, [replace(told, payload='{"content": 1}')])
+    await store.outbox.say("another", [replace(told, payload='{"content": 1}')])
     sender.look()
-    await discord.until(lambda: len(settled) == 2)
+    await discord.until(lambda: settled == [BRIDGE, "another"])
     assert (await store.outbox.counts())["LOST"] == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -204,7 +204,9 @@ async def test_a_channel_that_is_gone_ends_what_waits_for_it(store: SqliteStore)
     await store.inbox.next_for(BRIDGE)
     await miss(store)
     await store.outbox.say(BRIDGE, [piece("a"), piece("b", channel=THREAD)])
-    await store.inbox.end_channel(CHANNEL)
+    await store.outbox.say(OTHER_BRIDGE, [piece("c")])
+    assert await store.inbox.end_channel(CHANNEL) == (OTHER_BRIDGE, BRIDGE)
+    assert await store.inbox.end_channel(CHANNEL) == ()
     orders = await store.inbox.orders(BRIDGE)
     assert [(o.message_id, o.wish) for o in orders] == [(snowflake(1), Wish.WITHDRAW)]
     assert await state_of(store, 2) is S.WITHDRAWN

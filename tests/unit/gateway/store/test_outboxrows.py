@@ -67,16 +67,22 @@ async def test_what_was_delivered_before_is_not_delivered_again(store: SqliteSto
 async def test_a_new_log_is_read_from_its_beginning(store: SqliteStore) -> None:
     await deliver(store, 50, piece("turn"))
     assert await deliver(store, 1, piece("new"), log="new log")
-    assert await store.outbox.acks() == {BRIDGE: Cursor("new log", 0)}
+    assert await store.outbox.ack(BRIDGE) == Cursor("new log", 0)
     await store.outbox.sent((await due_ids(store))[0], message_id="1")
     await store.outbox.sent((await due_ids(store))[0], message_id="2")
-    assert await store.outbox.acks() == {BRIDGE: Cursor("new log", 1)}
+    assert await store.outbox.ack(BRIDGE) == Cursor("new log", 1)
+    assert await store.outbox.ack(OTHER_BRIDGE) is None
 
 
 async def test_a_log_is_acknowledged_up_to_what_stands_in_the_channel(store: SqliteStore) -> None:
     async def ack() -> int:
-        return (await store.outbox.acks())[BRIDGE].sequence
+        cursor = await store.outbox.ack(BRIDGE)
+        assert cursor is not None
+        return cursor.sequence
 
+    await store.outbox.deliver(
+        Delivery(bridge=OTHER_BRIDGE, cursor=Cursor("log", 2), pieces=(piece("c", channel="9"),))
+    )
     await deliver(store, 5)
     assert await ack() == 5
     await deliver(store, 10, piece("a", 0), piece("a", 1))
@@ -84,13 +90,14 @@ async def test_a_log_is_acknowledged_up_to_what_stands_in_the_channel(store: Sql
     await deliver(store, 20)
     await store.outbox.say(BRIDGE, [piece("of no log", channel="900")])
     assert await ack() == 5
-    thread = (await due_ids(store))[1]
+    thread = (await due_ids(store))[2]
     await store.outbox.sent(thread, message_id="1")
     assert await ack() == 5
-    await store.outbox.sent((await due_ids(store))[0], message_id="2")
+    await store.outbox.sent((await due_ids(store))[1], message_id="2")
     assert await ack() == 5
-    await store.outbox.lost((await due_ids(store))[0], reason="Forbidden")
+    await store.outbox.lost((await due_ids(store))[1], reason="Forbidden")
     assert await ack() == 20
+    assert await store.outbox.ack(OTHER_BRIDGE) == Cursor("log", 0)
 
 
 async def test_of_a_repeated_send_the_first_counts_until_it_is_known_to_have_failed(
@@ -116,11 +123,11 @@ async def test_of_a_repeated_send_the_first_counts_until_it_is_known_to_have_fai
 async def test_our_own_message_completes_its_piece(store: SqliteStore) -> None:
     await deliver(store, 1, piece("turn"))
     await store.outbox.begin((await due_ids(store))[0], now=FIRST)
-    assert await store.outbox.seen_own("turn/0", message_id="77")
+    assert await store.outbox.seen_own("turn/0", message_id="77") == BRIDGE
     assert not await store.outbox.seen_own("turn/0", message_id="78")
     assert not await store.outbox.seen_own("of somebody else", message_id="79")
     assert await store.outbox.due() == []
-    assert await store.outbox.acks() == {BRIDGE: Cursor("log", 1)}
+    assert await store.outbox.ack(BRIDGE) == Cursor("log", 1)
 
 
 async def test_a_piece_that_stands_or_is_lost_stays_so(store: SqliteStore) -> None:
@@ -162,7 +169,7 @@ async def test_live_messages_are_found_again(store: SqliteStore) -> None:
     )
     await store.outbox.put_live(live)
     await store.outbox.put_live(replace(live, bridge=OTHER_BRIDGE, nonce="n2", made_at=6.0))
-    assert await store.outbox.seen_own("n1", message_id="41")
+    assert await store.outbox.seen_own("n1", message_id="41") == BRIDGE
     assert not await store.outbox.seen_own("n1", message_id="42")
     await store.outbox.live_sent(OTHER_BRIDGE, "turn", message_id="43")
     await store.outbox.deliver(

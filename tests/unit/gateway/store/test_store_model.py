@@ -74,7 +74,7 @@ def nothing_is_said_twice(trial: Trial) -> None:
 
 
 def what_is_acknowledged_stands(trial: Trial) -> None:
-    cursor = trial.loop.run(trial.store.outbox.acks()).get(BRIDGE, Cursor())
+    cursor = trial.loop.run(trial.store.outbox.ack(BRIDGE)) or Cursor()
     standing = {own.piece for own in trial.discord.own} | trial.lost
     for entry in trial.runner.log[: cursor.sequence]:
         assert {(piece.turn, piece.index) for piece in entry.pieces} <= standing
