@@ -324,6 +324,6 @@ def is_for_agent(message: ChatMessage, served: Served) -> bool:
     """Whether a message of history is one to run; a command of ours has had its time."""
     if not message.content.strip() and not message.attachments:
         return False
-    if served.require_mention and not message.mentions_us:
+    if served.require_mention and not (message.mentions_us or message.place.is_ours):
         return False
     return isinstance(commands.parse(message.content), ToAgent)

@@ -307,7 +307,7 @@ class Reception:
 
 
 def _is_for_us(message: ChatMessage, served: Served) -> bool:
-    return message.mentions_us or not served.require_mention
+    return message.mentions_us or message.place.is_ours or not served.require_mention
 
 
 def _why_unread(message: ChatMessage) -> str:

@@ -269,9 +269,10 @@ class _Client(discord.AutoShardedClient):
             self._see(payload.thread)
 
     def _see(self, thread: discord.Thread) -> None:
+        assert self.user is not None
         self._hear(
             ThreadSeen(
-                place=place_of(thread, guild_id=thread.guild.id),
+                place=place_of(thread, guild_id=thread.guild.id, me=self.user.id),
                 name=thread.name,
                 is_archived=thread.archived,
             )

@@ -27,14 +27,17 @@ _KINDS = {
 }
 
 
-def place_of(channel: Any, *, guild_id: int) -> Place:
+def place_of(channel: Any, *, guild_id: int, me: int = 0) -> Place:
     """Where a channel is; of a thread that the library has not seen yet the parent is unknown."""
     parent: str | None = None
+    is_ours = False
     if isinstance(channel, discord.Thread):
-        parent = str(channel.parent_id)
+        parent, is_ours = str(channel.parent_id), channel.owner_id == me
     elif isinstance(channel, discord.abc.GuildChannel):
         parent = ""
-    return Place(guild_id=str(guild_id), channel_id=str(channel.id), parent_id=parent)
+    return Place(
+        guild_id=str(guild_id), channel_id=str(channel.id), parent_id=parent, is_ours=is_ours
+    )
 
 
 def person_of(user: discord.abc.User, *, now: float) -> Person:
@@ -55,7 +58,7 @@ def message_of(message: discord.Message, *, me: int) -> ChatMessage | None:
     reference = message.reference
     return ChatMessage(
         message_id=str(message.id),
-        place=place_of(message.channel, guild_id=message.guild.id),
+        place=place_of(message.channel, guild_id=message.guild.id, me=me),
         author=person_of(author, now=time_of(str(message.id))),
         content=message.content,
         attachments=attachments_of(message.attachments),

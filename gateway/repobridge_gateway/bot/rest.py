@@ -166,7 +166,7 @@ class Rest:
         if known := self._told(channel_id):
             return known
         route = Route("GET", "/channels/{channel_id}", channel_id=channel_id)
-        return _place(await self._paced(route, Priority.READING))
+        return self._place(await self._paced(route, Priority.READING))
 
     # -------------------------------------------------------------- threads
 
@@ -178,7 +178,7 @@ class Rest:
             channel_id=channel_id,
             message_id=message_id,
         )
-        return _place(await self._paced(route, Priority.NOTICE, payload={"name": name}))
+        return self._place(await self._paced(route, Priority.NOTICE, payload={"name": name}))
 
     async def bring(self, thread_id: str, user_id: str) -> None:
         """Makes somebody a member of a thread."""
@@ -199,7 +199,7 @@ class Rest:
         """The threads of a guild that are not archived."""
         route = Route("GET", "/guilds/{guild_id}/threads/active", guild_id=guild_id)
         raw = await self._paced(route, Priority.READING)
-        return tuple(map(_place, raw["threads"]))
+        return tuple(map(self._place, raw["threads"]))
 
     async def archived_threads(self, channel_id: str) -> Sequence[tuple[Place, str]]:
         """The threads of a channel that were archived last, each with its last message's id."""
@@ -208,8 +208,17 @@ class Rest:
         )
         raw = await self._paced(route, Priority.READING, params={"limit": _HISTORY})
         return tuple(
-            (_place(each), str(each.get("last_message_id") or each["id"]))
+            (self._place(each), str(each.get("last_message_id") or each["id"]))
             for each in raw["threads"]
+        )
+
+    def _place(self, raw: Json) -> Place:
+        is_thread = raw.get("type") in _THREAD_TYPES
+        return Place(
+            guild_id=str(raw.get("guild_id") or ""),
+            channel_id=str(raw["id"]),
+            parent_id=str(raw["parent_id"]) if is_thread else "",
+            is_ours=is_thread and str(raw.get("owner_id")) == self.me,
         )
 
     # --------------------------------------------------------- interactions
@@ -367,13 +376,4 @@ def _reaction_route(method: str, channel_id: str, message_id: str, emoji: str) -
         channel_id=channel_id,
         message_id=message_id,
         emoji=emoji,
-    )
-
-
-def _place(raw: Json) -> Place:
-    is_thread = raw.get("type") in _THREAD_TYPES
-    return Place(
-        guild_id=str(raw.get("guild_id") or ""),
-        channel_id=str(raw["id"]),
-        parent_id=str(raw["parent_id"]) if is_thread else "",
     )

@@ -222,12 +222,18 @@ async def test_reactions_threads_and_channels_that_go_are_told(discord: Discord)
         thread = ann.open_thread(question, "about it")
         seen = await bot.next(ThreadSeen)
         assert (seen.name, seen.place.parent_id) == ("about it", str(channel.id))
+        other = ann.say(channel, "another")
+        ours = await bot.rest.open_thread(str(channel.id), str(other.id), "ours")
+        await discord.until(lambda: bot.of(ThreadSeen)[-1].name == "ours")
+        places = [ours, bot.of(ThreadSeen)[-1].place, seen.place]
+        assert [each.is_ours for each in places] == [True, True, False]
         ann.archive(thread)
         await discord.until(lambda: bot.of(ThreadSeen)[-1].is_archived)
         discord.delete_channel(thread)
         discord.delete_channel(channel)
-        await bot.next(ChannelGone, number=2)
-        assert bot.of(ChannelGone) == [ChannelGone(str(thread.id)), ChannelGone(str(channel.id))]
+        await bot.next(ChannelGone, number=3)
+        gone = {each.channel_id for each in bot.of(ChannelGone)}
+        assert gone == {str(thread.id), ours.channel_id, str(channel.id)}
 
 
 async def test_a_lost_connection_is_resumed_or_begun_anew_and_said(discord: Discord) -> None:

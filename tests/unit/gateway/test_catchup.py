@@ -143,9 +143,16 @@ async def test_what_is_not_for_the_agent_is_passed_over_and_not_read_again(
     ann.say(channel, "/status")
     robot.say(channel, f"<@{discord.bot.id}> beep")
     last = ann.say(channel, "bye")
+    ours = discord.world.start_thread(channel, discord.bot, name="ours", is_private=True)
+    theirs = ann.open_thread(last, "theirs")
+    discord.world.join_thread(ours, ann.id)
+    for thread in (ours, theirs):
+        ann.say(thread, "and here?")
     async with listening(discord, [served], store) as ears:
-        await ears.caught_up(filled=1)
+        await ears.caught_up(filled=3)
     assert await _queue(store, served) == [f"<@{discord.bot.id}> look"]
+    assert await _queue(store, served, str(ours.id)) == ["and here?"]
+    assert await _queue(store, served, str(theirs.id)) == []
     assert await store.gaps.cursor(served.channel_id) == str(last.id)
 
 

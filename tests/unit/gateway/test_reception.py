@@ -183,8 +183,15 @@ async def test_messages_are_kept_in_their_order_and_held_where_something_was_mis
 
 async def test_only_what_names_us_is_for_us_where_that_is_asked(tmp_path: Path) -> None:
     async with a_desk(tmp_path, require_mention=True) as desk:
-        await desk.take_in(message(1, "to somebody"), message(2, "to us", mentions_us=True))
+        in_a_thread = replace(PLACE, channel_id=THREAD, parent_id=CHANNEL)
+        await desk.take_in(
+            message(1, "to somebody"),
+            message(2, "to us", mentions_us=True),
+            message(3, "in a thread of theirs", place=in_a_thread),
+        )
         assert await desk.kept() == ["to us"]
+        await desk.take_in(message(4, "in ours", place=replace(in_a_thread, is_ours=True)))
+        assert await desk.kept() == ["in ours"]
         assert await desk.store.gaps.cursor(CHANNEL) == "2"
 
 
