@@ -13,7 +13,7 @@ from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLin
 from repobridge_gateway.inbox import Kept
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.metrics import GatewayMetrics
-from repobridge_gateway.render.wake import Wake, render_wake, stage_of
+from repobridge_gateway.render.wake import Wake, WakeStage, render_wake, stage_of
 
 
 class ShownWaker:
@@ -38,9 +38,11 @@ class ShownWaker:
         if _is_ready(bridge.status.value):
             return await bridge.awake()
         now = self._clock()
-        _, wake = self._wakes.get(kept.message_id, ("", Wake(started_at=now, stages=served.stages)))
+        known = self._wakes.get(kept.message_id)
+        # Tried again: what was wrong is shown until something else is told.
+        wake = known[1] if known else make_wake(now, served.stages)
         channel = kept.message.place.channel_id
-        self._put(kept.message_id, channel, wake.at(served.stages[0], now))
+        self._put(kept.message_id, channel, wake)
         following = asyncio.create_task(self._follow(bridge, kept.message_id))
         try:
             link = await bridge.awake()
@@ -72,18 +74,35 @@ class ShownWaker:
             self._board.wake_ended(message_id, lambda now: render_wake(wake, now))
 
     async def _follow(self, bridge: Bridge, message_id: str) -> None:
-        """Shows each step that the bridge's status tells of."""
+        """Shows each step, and what is wrong, as the bridge's status tells it."""
         while True:
-            status = bridge.status.value
-            stage = stage_of(status.step) if status.step is not None else None
-            if stage is not None and message_id in self._wakes:
+            if message_id in self._wakes:
                 channel, wake = self._wakes[message_id]
-                self._put(message_id, channel, wake.at(stage, self._clock(), detail=status.detail))
+                told = as_told(wake, bridge.status.value, self._clock())
+                if told != wake:
+                    self._put(message_id, channel, told)
             await bridge.status.changed()
 
     def _put(self, message_id: str, channel_id: str, wake: Wake) -> None:
         self._wakes[message_id] = (channel_id, wake)
         self._board.wake(message_id, channel_id, lambda now: render_wake(wake, now))
+
+
+def make_wake(now: float, stages: tuple[WakeStage, ...]) -> Wake:
+    """A wake at its first step."""
+    return Wake(started_at=now, stages=stages).at(stages[0], now)
+
+
+def as_told(wake: Wake, status: BridgeStatus, now: float) -> Wake:
+    """The wake as the status of its bridge says that it stands."""
+    if status.phase is BridgePhase.FAILED and status.reason:
+        return wake.failed(status.reason)
+    stage = stage_of(status.step) if status.step is not None else None
+    if stage is not None:
+        return wake.at(stage, now, detail=status.detail)
+    if status.phase is BridgePhase.WAKING and wake.failure:
+        return wake.at(wake.entered[-1][0], now)
+    return wake
 
 
 def _is_ready(status: BridgeStatus) -> bool:
