@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import (
+    access_checks,
     drain,
     durable_appends,
     first_delta,
@@ -26,6 +27,7 @@ BENCHMARKS = (
     flood.BENCHMARK,
     durable_appends.BENCHMARK,
     replay.BENCHMARK,
+    access_checks.BENCHMARK,
     writes.BENCHMARK,
     wake_api.BENCHMARK,
     many_bridges.BENCHMARK,

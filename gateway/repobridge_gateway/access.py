@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from repobridge.crd import Limits
@@ -20,7 +20,7 @@ _REMEMBERED = 10_000
 _MOST_NAMED = 20
 
 
-class Permission(Enum):
+class Permission(StrEnum):
     """What somebody may do; the values are those of `spec.access` and of the settings."""
 
     PROMPT = "prompt"
