@@ -146,6 +146,8 @@ class _Client(discord.AutoShardedClient):
         hear: Callable[[ChatEvent], None],
         answered: Callable[[int], None],
     ) -> None:
+        # What voice would need is not installed: nothing that an admin could mend.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         intents = discord.Intents.none()
         intents.guilds = True
         intents.guild_messages = True
