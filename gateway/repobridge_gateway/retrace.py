@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from repobridge_gateway.chat import Attachment, ChatError, ChatMessage, Fault, Place
+from repobridge_gateway.chat import Attachment, ChatError, Fault
 from repobridge_gateway.render.pieces import Piece
 
 MOST_PAGES = 50
@@ -15,11 +15,10 @@ MOST_PAGES = 50
 class History(Protocol):
     """A channel's past; each call raises ChatError."""
 
-    async def after(self, place: Place, message_id: str) -> tuple[Sequence[ChatMessage], str]:
-        """What people wrote after a message, and the last id of the page; empty at the end."""
-
-    async def own_after(self, channel_id: str, message_id: str) -> Sequence[Mapping[str, Any]]:
-        """Our own messages of the hundred that followed one."""
+    async def own_after(
+        self, channel_id: str, message_id: str
+    ) -> tuple[Sequence[Mapping[str, Any]], str]:
+        """Our own messages after one, and the last id of the page; empty at the end."""
 
     async def attachments(self, channel_id: str, message_id: str) -> Sequence[Attachment]:
         """The files of a message; GONE where it was deleted."""
@@ -31,12 +30,10 @@ async def find(history: History, channel_id: str, forms: Sequence[Piece], *, aft
     The newest, as whatever we said in this channel before it was known to have arrived. Discord
     trims what it is given, and forgets whom a message answers if that was deleted before.
     """
-    place = Place(guild_id="", channel_id=channel_id)
     found, unsure = "", ""
     for _ in range(MOST_PAGES):
-        # In this order: what is deleted in between can only let the second page reach further.
-        _, last = await history.after(place, after)
-        for raw in await history.own_after(channel_id, after):
+        page, last = await history.own_after(channel_id, after)
+        for raw in page:
             if any(_says(raw, form) for form in forms):
                 answers = _answers(raw)
                 if any(answers == form.reply_to for form in forms if _says(raw, form)):

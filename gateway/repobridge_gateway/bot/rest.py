@@ -113,11 +113,12 @@ class Rest:
         last = str(found[-1]["id"]) if len(found) == limit else ""
         return [each for each in of_people if each is not None], last
 
-    async def own_after(self, channel_id: str, message_id: str) -> Sequence[Json]:
-        """Our own messages after one, oldest first, of the hundred that followed it."""
+    async def own_after(self, channel_id: str, message_id: str) -> tuple[Sequence[Json], str]:
+        """Our own messages after one, oldest first, and the last id of the page, as `after`."""
         raw = await self._history(channel_id, {"after": message_id, "limit": _HISTORY})
-        own = (each for each in raw if str(each["author"]["id"]) == self.me)
-        return sorted(own, key=lambda each: int(each["id"]))
+        found = sorted(raw, key=lambda each: int(each["id"]))
+        last = str(found[-1]["id"]) if len(found) == _HISTORY else ""
+        return [each for each in found if str(each["author"]["id"]) == self.me], last
 
     async def _history(self, channel_id: str, params: Json) -> list[Json]:
         route = Route("GET", "/channels/{channel_id}/messages", channel_id=channel_id)

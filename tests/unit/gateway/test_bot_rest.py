@@ -145,7 +145,8 @@ async def test_our_own_messages_behind_a_prompt_are_found(
     await _send(bot, channel, Piece("one", reply_to=str(question.id)), nonce="1")
     ann.say(channel, "meanwhile")
     await _send(bot, channel, Piece("two"), nonce="2")
-    own = await bot.rest.own_after(str(channel.id), str(question.id))
+    own, last = await bot.rest.own_after(str(channel.id), str(question.id))
+    assert last == ""
     assert [each["content"] for each in own] == ["one", "two"]
 
 
