@@ -26,8 +26,6 @@ from repobridge_gateway.store.port import Delivery, Store
 from repobridge_gateway.together import until_first
 from repobridge_gateway.waking import ShownWaker
 
-LOOK_BACK = 5_000
-"""So many events are read again by a gateway that starts, to show the turns that are open."""
 _QUIET_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5
 _MOST_VIEWS = 200
@@ -119,10 +117,7 @@ class Courier:
     async def _first(self) -> ev.Cursor:
         """Where to begin: behind what was delivered, or so far before that open turns are whole."""
         self._delivered = await self._store.outbox.delivered(self._uid) or ev.Cursor()
-        if not self._board.has_left:
-            return self._delivered
-        back = max(0, self._delivered.sequence - LOOK_BACK)
-        return ev.Cursor(self._delivered.log_id, back)
+        return self._board.read_from(self._delivered)
 
     def _is_news(self, event: ev.Event) -> bool:
         """False for what was delivered, and is only read again to be shown."""
@@ -146,7 +141,7 @@ class Courier:
         )
         if delivery is not None and isinstance(event.body, ev.TurnOpened):
             # Before its place is kept: read again, a turn whose message is not there gets one.
-            await self._show(event.body, view, served, channel, key=delivery.asked[0].ulid)
+            await self._show(event, view, served, channel, key=delivery.asked[0].ulid)
         if delivery is not None and self._is_news(event):
             if await self._store.outbox.deliver(delivery):
                 self._told()
@@ -172,7 +167,7 @@ class Courier:
 
     async def _show(
         self,
-        opened: ev.TurnOpened,
+        event: ev.Event,
         view: TurnView | None,
         served: Served,
         channel: str,
@@ -180,14 +175,16 @@ class Courier:
         key: str,
     ) -> None:
         """Begins to show a turn; `key` is its button's."""
-        self._waker.begun(opened.message_id)
+        message_id = event.body.message_id if isinstance(event.body, ev.TurnOpened) else ""
+        self._waker.begun(message_id)
         if view is not None and served.streaming:
             # No reply: of a turn only the answer is to notify who asked.
             await self._board.turn(
                 view.turn_id,
-                opened.message_id,
+                message_id,
                 channel,
                 lambda now: render_live(view, now, key=key),
+                since=ev.Cursor(event.log_id, event.sequence - 1),
             )
 
     def _tell(self, event: ev.Event, view: TurnView | None) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from repobridge.errors import Refusal
+from repobridge.session.events import Cursor
 from repobridge.telemetry import Logger
 from repobridge_gateway import steady
 from repobridge_gateway.chat import ChatError, Fault
@@ -222,10 +223,16 @@ class LiveMessage:
         _log.warning("live message not shown", channel=self.live.channel_id, error=str(error))
 
 
-def new_live(*, bridge: str, turn: str, channel_id: str, now: float) -> Live:
+def new_live(*, bridge: str, turn: str, channel_id: str, now: float, read_from: Cursor) -> Live:
     """The row of a message that is about to appear."""
     made = Live(
-        bridge=bridge, turn=turn, channel_id=channel_id, nonce="", made_at=now, begun=steady.now()
+        bridge=bridge,
+        turn=turn,
+        channel_id=channel_id,
+        nonce="",
+        made_at=now,
+        begun=steady.now(),
+        read_from=read_from,
     )
     return replace(made, nonce=_new_nonce(made, now))
 

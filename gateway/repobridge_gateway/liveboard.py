@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from repobridge.session.events import Cursor
 from repobridge.telemetry import Logger
 from repobridge_gateway.live import Editor, LiveMessage, new_live
 from repobridge_gateway.outbox import Live
@@ -18,6 +19,7 @@ from repobridge_gateway.store.port import OutboxStore
 
 Render = Callable[[float], Piece]
 _WAKE = "wake "
+_NOWHERE = Cursor()
 _log = Logger(__name__)
 
 
@@ -48,10 +50,11 @@ class LiveBoard:
         rows = [live for live in await self._store.lives() if live.bridge == self._uid]
         self._left = {live.turn: live for live in rows}
 
-    @property
-    def has_left(self) -> bool:
-        """Whether some are still to be taken up."""
-        return bool(self._left)
+    def read_from(self, reached: Cursor) -> Cursor:
+        """Where to read the log on, so that also the turns that were left are told whole."""
+        begun = [live.read_from for live in self._left.values()]
+        own = [each.sequence for each in begun if each.log_id == reached.log_id]
+        return Cursor(reached.log_id, min([reached.sequence, *own]))
 
     async def close(self) -> None:
         """Stops following; the next gateway goes on."""
@@ -68,15 +71,26 @@ class LiveBoard:
         """The message won't get a turn: what is left of the wake's message says why."""
         self.turn_ended(_WAKE + message_id, render)
 
-    async def turn(self, turn: str, message_id: str, channel_id: str, render: Render) -> None:
-        """Shows a turn, in the message of the wake that it was for, where there is one."""
+    async def turn(
+        self,
+        turn: str,
+        message_id: str,
+        channel_id: str,
+        render: Render,
+        *,
+        since: Cursor = _NOWHERE,
+    ) -> None:
+        """Shows a turn, in the message of the wake that it was for, where there is one.
+
+        `since` is the place in the log before it; of a turn that is told again the first counts.
+        """
         if turn in self._shown or turn in self._left:
             self._show(turn, channel_id, render)
             return
         wake = self._shown.pop(_WAKE + message_id, None) if message_id else None
         left = self._left.pop(_WAKE + message_id, None) if message_id else None
         if wake is not None:
-            old, wake.live = wake.live, replace(wake.live, turn=turn)
+            old, wake.live = wake.live, replace(wake.live, turn=turn, read_from=since)
             wake.render = render
             self._shown[turn] = wake
             await self._store.put_live(wake.live)
@@ -84,10 +98,10 @@ class LiveBoard:
             wake.changed()
             return
         if left is not None:
-            self._left[turn] = replace(left, turn=turn)
+            self._left[turn] = replace(left, turn=turn, read_from=since)
             await self._store.put_live(self._left[turn])
             await self._store.drop_live(self._uid, left.turn)
-        self._show(turn, channel_id, render)
+        self._show(turn, channel_id, render, since=since)
 
     def changed(self, turn: str) -> None:
         """Says that a turn looks different now."""
@@ -103,20 +117,20 @@ class LiveBoard:
             shown.render = render
             shown.over()
 
-    async def forget_left(self) -> None:
-        """Nobody tells any more of what was left: the rows go, the messages stay as they are."""
-        for turn in tuple(self._left):
-            del self._left[turn]
-            await self._store.drop_live(self._uid, turn)
-
-    def _show(self, turn: str, channel_id: str, render: Render) -> None:
+    def _show(
+        self, turn: str, channel_id: str, render: Render, *, since: Cursor = _NOWHERE
+    ) -> None:
         if (shown := self._shown.get(turn)) is not None:
             shown.render = render
             shown.changed()
             return
         left = self._left.pop(turn, None)
         live = left or new_live(
-            bridge=self._uid, turn=turn, channel_id=channel_id, now=self._clock()
+            bridge=self._uid,
+            turn=turn,
+            channel_id=channel_id,
+            now=self._clock(),
+            read_from=since,
         )
         made = self._shown[turn] = LiveMessage(
             live,

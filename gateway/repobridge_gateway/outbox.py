@@ -10,7 +10,7 @@ send harmless while Discord remembers it; after that only the channel's own hist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from repobridge.session.events import Cursor
@@ -99,6 +99,8 @@ class Live:
     begun: Steady | None = None
     is_over: bool = False
     """The turn has ended: what is left is the last edit."""
+    read_from: Cursor = field(default_factory=Cursor)
+    """Read from here, the log tells all of the turn; of no log while there is no turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,5 +175,11 @@ _THREADS = (
     """,
 )
 
-MIGRATIONS = (_FIRST, _ACKS, _THREADS, LEDGER)
+# Where in its bridge's log the turn of a live message begins; empty: of no log.
+_TURNS = (
+    "ALTER TABLE lives ADD COLUMN read_log TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lives ADD COLUMN read_sequence INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS = (_FIRST, _ACKS, _THREADS, LEDGER, _TURNS)
 """Each entry brings a database from version i to i + 1."""

@@ -171,7 +171,7 @@ def put_live(transaction: Transaction, live: Live) -> None:
     """Keeps a live message, in the place of the turn's former one."""
     begun = live.begun
     transaction.execute(
-        "INSERT OR REPLACE INTO lives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO lives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             live.bridge,
             live.turn,
@@ -182,6 +182,8 @@ def put_live(transaction: Transaction, live: Live) -> None:
             begun.boot_id if begun else None,
             begun.seconds if begun else None,
             int(live.is_over),
+            live.read_from.log_id,
+            live.read_from.sequence,
         ),
     )
 
@@ -202,6 +204,7 @@ def _live(row: Sequence[Any]) -> Live:
         made_at=row[5],
         begun=_steady(row[6], row[7]),
         is_over=bool(row[8]),
+        read_from=Cursor(row[9], row[10]),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from repobridge.session.events import Cursor
 from repobridge_gateway import live
 from repobridge_gateway.liveboard import LiveBoard
 from repobridge_gateway.render.pieces import Piece
@@ -53,9 +54,9 @@ class Stage:
     async def until(self, *texts: str) -> None:
         await self.discord.until(lambda: self.texts == list(texts))
 
-    async def until_no_rows(self) -> None:
+    async def until_rows(self, *turns: str) -> None:
         async with asyncio.timeout(60):
-            while await self.store.outbox.lives():
+            while [live.turn for live in await self.store.outbox.lives()] != list(turns):
                 await asyncio.sleep(0.01)
 
 
@@ -85,7 +86,7 @@ async def test_a_wakes_message_becomes_the_turns_and_shrinks_at_its_end(stage: S
     await stage.until("working")
     board.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
-    await stage.until_no_rows()
+    await stage.until_rows()
 
 
 async def test_a_wake_that_comes_to_nothing_says_so_and_is_over(stage: Stage) -> None:
@@ -94,7 +95,7 @@ async def test_a_wake_that_comes_to_nothing_says_so_and_is_over(stage: Stage) ->
     await stage.until("waking")
     board.wake_ended("11", lambda _: saying("it can't start"))
     await stage.until("it can't start")
-    await stage.until_no_rows()
+    await stage.until_rows()
 
 
 async def test_a_gateway_that_starts_goes_on_with_the_same_message(stage: Stage) -> None:
@@ -103,12 +104,30 @@ async def test_a_gateway_that_starts_goes_on_with_the_same_message(stage: Stage)
     await stage.until("working")
     await board.close()
     again = await stage.board()
-    assert again.has_left
     await again.turn("t1", "", channel, lambda _: saying("still working"))
     await stage.until("still working")
     again.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
-    await stage.until_no_rows()
+    await stage.until_rows()
+
+
+async def test_a_gateway_that_starts_reads_the_log_from_the_first_turn_that_is_still_shown(
+    stage: Stage,
+) -> None:
+    board, channel, reached = await stage.board(), str(stage.channel.id), Cursor("log", 90_000)
+    board.wake("11", channel, lambda _: saying("waking"))
+    await stage.until("waking")
+    assert (await stage.board()).read_from(reached) == reached
+    await board.turn("t1", "11", channel, lambda _: saying("one"), since=Cursor("log", 41))
+    await board.turn("t2", "", channel, lambda _: saying("two"), since=Cursor("log", 7_000))
+    await board.turn("t1", "", channel, lambda _: saying("one"), since=Cursor("log", 8_000))
+    await stage.until("one", "two")
+    assert (await stage.board()).read_from(reached) == Cursor("log", 41)
+    assert (await stage.board()).read_from(Cursor("log", 5)) == Cursor("log", 5)
+    assert (await stage.board()).read_from(Cursor("new log", 3)) == Cursor("new log", 3)
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.until_rows("t2")
+    assert (await stage.board()).read_from(reached) == Cursor("log", 7_000)
 
 
 async def test_the_pace_holds_back_neither_the_first_change_nor_the_last(
@@ -148,7 +167,7 @@ async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stag
     again = await stage.board()
     again.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
-    await stage.until_no_rows()
+    await stage.until_rows()
 
 
 async def test_the_last_edit_is_tried_until_it_is_made(stage: Stage) -> None:
@@ -190,7 +209,7 @@ async def test_a_thread_that_is_archived_under_it_shows_the_end_once_it_is_open(
     )
     ann.unarchive(thread)
     await stage.discord.until_seen(thread, lambda each: each.content == "done")
-    await stage.until_no_rows()
+    await stage.until_rows()
 
 
 async def test_a_desk_that_broke_takes_up_what_it_showed(stage: Stage) -> None:
@@ -201,7 +220,7 @@ async def test_a_desk_that_broke_takes_up_what_it_showed(stage: Stage) -> None:
     await board.take_up()
     board.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
-    await stage.until_no_rows()
+    await stage.until_rows()
 
 
 async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) -> None:
@@ -211,7 +230,7 @@ async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) 
     guild = stage.channel.guild
     stage.discord.owner_of(guild).delete(stage.discord.seen(stage.channel)[0])
     board.turn_ended("t1", lambda _: saying("done"))
-    await stage.until_no_rows()
+    await stage.until_rows()
     assert stage.texts == []
 
     stage.discord.overwrite(
@@ -219,5 +238,5 @@ async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) 
     )
     await board.turn("t2", "", channel, lambda _: saying("working"))
     board.turn_ended("t2", lambda _: saying("done"))
-    await stage.until_no_rows()
+    await stage.until_rows()
     assert stage.texts == []

@@ -165,7 +165,13 @@ async def test_the_end_of_a_message_is_kept_with_its_pieces(store: SqliteStore) 
 
 async def test_live_messages_are_found_again(store: SqliteStore) -> None:
     live = Live(
-        bridge=BRIDGE, turn="turn", channel_id=CHANNEL, nonce="n1", made_at=5.0, begun=FIRST
+        bridge=BRIDGE,
+        turn="turn",
+        channel_id=CHANNEL,
+        nonce="n1",
+        made_at=5.0,
+        begun=FIRST,
+        read_from=Cursor("log", 7),
     )
     await store.outbox.put_live(live)
     await store.outbox.put_live(replace(live, bridge=OTHER_BRIDGE, nonce="n2", made_at=6.0))
