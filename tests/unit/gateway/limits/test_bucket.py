@@ -48,7 +48,8 @@ def test_never_more_than_the_limit_in_any_stretch(bucket: Bucket, steps: list[in
     granted = granted_at(bucket, asked)
     for first, start in enumerate(granted):
         for last, end in enumerate(granted[first:], first):
-            assert last - first + 1 <= bucket.burst + (end - start) // bucket.interval
+            more = (end - start) / SECOND * bucket.per_second
+            assert last - first + 1 <= bucket.burst + more * (1 + 1e-9)
 
 
 @given(BUCKETS, st.lists(st.integers(min_value=0, max_value=10 * SECOND), max_size=60))
@@ -111,6 +112,10 @@ def test_a_nought_is_no_limit(per_second: float, burst: int) -> None:
 def test_what_is_no_number_of_messages_is_refused(per_second: float, burst: int) -> None:
     with pytest.raises(ValueError, match="is no limit"):
         Bucket(per_second=per_second, burst=burst)
+
+
+def test_an_interval_is_rounded_up() -> None:
+    assert Bucket(per_second=3, burst=1).interval == 333_334
 
 
 def test_the_slowest_bucket_fills_in_three_years() -> None:

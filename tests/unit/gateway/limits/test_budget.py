@@ -31,10 +31,12 @@ AMOUNTS = st.builds(
 def test_a_period_begins_with_the_first_spending_after_the_last() -> None:
     first, _ = spend(DAILY, AccountState(), Amount(tokens=10), now=NOW)
     same, _ = spend(DAILY, first, Amount(tokens=5), now=NOW + 24 * HOUR - 1)
+    next_one, _ = spend(DAILY, same, Amount(tokens=6), now=NOW + 24 * HOUR)
     later, _ = spend(DAILY, same, Amount(tokens=7), now=NOW + 30 * HOUR)
-    assert [first, same, later] == [
+    assert [first, same, next_one, later] == [
         AccountState(begun=NOW, spent=Amount(tokens=10)),
         AccountState(begun=NOW, spent=Amount(tokens=15)),
+        AccountState(begun=NOW + 24 * HOUR, spent=Amount(tokens=6)),
         AccountState(begun=NOW + 30 * HOUR, spent=Amount(tokens=7)),
     ]
 

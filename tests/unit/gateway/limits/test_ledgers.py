@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import uuid
 from collections.abc import AsyncIterator
@@ -147,17 +148,28 @@ async def test_one_message_that_many_bring_at_once_is_charged_once(ledger: Ledge
     assert (await ledger.charge(charge(9, USER_BUCKET))).is_granted
 
 
+@pytest.mark.parametrize("take", [USER_BUCKET, MINUTE], ids=["bucket", "window"])
 async def test_a_clock_set_back_gives_nothing_and_blocks_briefly(
-    ledger: Ledger, clock: Clock
+    ledger: Ledger, clock: Clock, take: Take
 ) -> None:
     for number in range(4):
-        await ledger.charge(charge(number, USER_BUCKET, MINUTE))
+        await ledger.charge(charge(number, take))
     clock.now = NOW - 10 * HOUR
-    answer = await ledger.charge(charge(10, USER_BUCKET, MINUTE))
+    answer = await ledger.charge(charge(10, take))
     assert not answer.is_granted
     assert clock.now < answer.until <= clock.now + 61
     clock.now = answer.until
-    assert (await ledger.charge(charge(11, USER_BUCKET, MINUTE))).is_granted
+    assert (await ledger.charge(charge(11, take))).is_granted
+
+
+async def test_a_large_window_counts_in_sixty_fourths(ledger: Ledger, clock: Clock) -> None:
+    for number in range(100):
+        assert (await ledger.charge(charge(number, LARGE))).is_granted
+    clock.now += 60
+    step = HOUR / 64
+    until = math.ceil(NOW / step) * step + HOUR
+    expected = Answer(is_granted=False, until=until, refused_by=LARGE.slot)
+    assert await ledger.charge(charge(100, LARGE)) == expected
 
 
 def test_one_limit_twice_in_a_charge_is_refused() -> None:
@@ -185,6 +197,14 @@ async def test_a_reservation_of_several_budgets_is_all_or_nothing(ledger: Ledger
     assert [each.reserved for each in await ledger.standing("1", [SHARED])] == [Amount()]
 
 
+async def test_of_budgets_that_are_spent_for_as_long_the_first_is_told(ledger: Ledger) -> None:
+    other = replace(DAILY, subject=BOB)
+    await ledger.spend(spending("t", Used(output=1000), other, DAILY))
+    for tokens in (0, 300):
+        answer = await ledger.reserve(reservation(1, other, DAILY, tokens=tokens))
+        assert answer == Answer(is_granted=False, until=NOW + DAY, refused_by=other.slot)
+
+
 async def test_a_reservation_is_made_once_even_after_its_end(ledger: Ledger) -> None:
     for _ in range(3):
         assert (await ledger.reserve(reservation(1, DAILY))).is_granted
@@ -201,7 +221,10 @@ async def test_a_reservation_that_nobody_releases_expires(ledger: Ledger, clock:
     await ledger.reserve(reservation(1, DAILY, tokens=1000))
     assert not (await ledger.reserve(reservation(2, DAILY))).is_granted
     clock.now += DAY
-    assert (await ledger.reserve(reservation(2, DAILY))).is_granted
+    for number in (1, 2):
+        assert (await ledger.reserve(reservation(number, DAILY))).is_granted
+    (standing,) = await ledger.standing("1", [DAILY])
+    assert standing.reserved == Amount(tokens=600)
 
 
 async def test_who_asks_for_more_than_is_left_gets_the_rest_if_alone(ledger: Ledger) -> None:
