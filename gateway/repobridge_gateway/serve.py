@@ -152,7 +152,7 @@ async def _until_ended(
 def _say_what_is_so(config: Config) -> None:
     if config.rate_limits_given and config.rate_limits.enabled:
         _log.warning("rate limits are read but not applied in this version")
-    _log.info("no access rules: whoever may use the socket may prompt and approve")
+    _log.info("whoever may use the socket may prompt and approve")
     if _in_discord(config) and config.is_open:
         _log.warning("no access rules: whoever can write in a channel may prompt and approve there")
 
