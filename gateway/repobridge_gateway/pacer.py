@@ -31,8 +31,6 @@ T = TypeVar("T")
 class Priority(IntEnum):
     """What goes first."""
 
-    ACKNOWLEDGEMENT = 0
-    """An interaction's, due in 3 seconds."""
     ANSWER = 1
     DECISION = 2
     NOTICE = 3
