@@ -36,10 +36,13 @@ def test_what_would_expire_first_is_given_up_and_counted() -> None:
 
 
 def test_what_has_expired_makes_room_uncounted() -> None:
-    entries = ExpiringMap[str, int](size=1)
-    entries.put("a", 1, expiry=10, now=0)
-    entries.put("b", 2, expiry=20, now=10)
-    assert (dict(entries.items(now=10)), entries.evicted) == ({"b": 2}, 0)
+    entries = ExpiringMap[str, int](size=3)
+    for name in ("a", "b"):
+        entries.put(name, 1, expiry=5, now=0)
+        entries.put(name, 2, expiry=100, now=0)
+    entries.put("c", 3, expiry=6, now=0)
+    entries.put("d", 4, expiry=20, now=10)  # the sweep before it gets as far as a and b
+    assert (dict(entries.items(now=10)), entries.evicted) == ({"a": 2, "b": 2, "d": 4}, 0)
 
 
 def test_whoever_cares_hears_of_each_value_that_is_no_longer_kept() -> None:
