@@ -32,7 +32,7 @@ class Team:
     api: FakeAnthropic
 
     def serving(
-        self, *, idle_timeout: str = "10m", arguments: tuple[str, ...] = ()
+        self, *, idle_timeout: str = "10m", arguments: tuple[str, ...] = (), access: str = "[]"
     ) -> AbstractAsyncContextManager[LiveServe]:
         return live_serve(
             self.directory,
@@ -45,6 +45,7 @@ class Team:
             defaults=(
                 "providers:\n  discord:\n"
                 f"    bot_token: {self.discord.token}\n    api_base: {self.discord.api_base}\n"
+                f"serve: {{access: {access}}}\n"
             ),
         )
 
@@ -158,12 +159,22 @@ async def test_a_thread_is_a_session_of_its_own(team: Team) -> None:
         assert not any("In the channel" in prompt for prompt in asked_there.prompts)
 
 
-async def test_what_the_agent_wants_to_do_is_allowed_and_denied_by_button(team: Team) -> None:
+async def test_what_the_agent_wants_to_do_is_decided_by_whose_role_the_file_names(
+    team: Team,
+) -> None:
     team.api.script(bash("touch allowed"), bash("touch denied"), Text("Then not.\n"))
-    async with team.serving():
+    guild = team.channel.guild
+    role, bob = team.discord.add_role(guild, "Developers"), team.discord.add_person(guild, "bob")
+    team.discord.set_roles(team.ann, guild, [role])
+    async with team.serving(access="[{role: Developers, permissions: [prompt, approve]}]"):
         await team.discord.until(lambda: team.discord.gateway.connected)
+        refused = await team.answer_to(bob.say(team.channel, "Make three files, please").id)
+        assert refused.content == f"You may not ask here; <@&{role.id}> may."
         asked = team.ann.say(team.channel, "Make two files, please")
         first = await team.discord.until_seen(team.channel, lambda m: _asks(m, "touch allowed"))
+        no = await bob.click(first, "Allow once")
+        await team.discord.until(lambda: no.follow_ups)
+        assert no.follow_ups[0].content == f"You may not decide that; <@&{role.id}> may."
         await team.ann.click(first, "Allow once")
         settled = await team.discord.until_seen(
             team.channel, lambda m: m.id == first.id and not m.buttons
