@@ -41,8 +41,11 @@ class Editor(Protocol):
     async def send(self, channel_id: str, piece: Piece, *, nonce: str, priority: Priority) -> str:
         """Creates a message; its id."""
 
-    async def edit(self, channel_id: str, message_id: str, piece: Piece) -> None:
-        """Changes a message, unless a newer change comes first (Replaced)."""
+    async def show(self, channel_id: str, message_id: str, look: Callable[[], Piece]) -> Piece:
+        """Changes a message to what it looks like when it is this call's turn; that look.
+
+        Raises Replaced where a newer change came first.
+        """
 
     async def settle(self, channel_id: str, message_id: str, piece: Piece) -> None:
         """Changes a message for the last time."""
@@ -155,18 +158,17 @@ class LiveMessage:
         if self._clock() - self.live.made_at > RENEW_SECONDS:
             await self._renew()
             return
-        piece = self._picture()
-        if piece == self._shown:
+        if self._picture() == self._shown:
             return
-        began = self._asked_at = time.monotonic()
+        began = time.monotonic()
         try:
-            await self._editor.edit(self.live.channel_id, self.live.message_id, piece)
+            shown = await self._editor.show(self.live.channel_id, self.live.message_id, self._look)
         except Replaced:
             return
         except (ChatError, Overloaded) as error:
             self._failed(error)
             return
-        self._shown = piece
+        self._shown = shown
         self._edited()
         # An edit that was held up says that Discord wants fewer of them.
         took = time.monotonic() - began
@@ -204,6 +206,11 @@ class LiveMessage:
                 pause = min(2 * pause, SLOWEST_SECONDS)
         await self._store.drop_live(self.live.bridge, self.live.turn)
 
+    def _look(self) -> Piece:
+        """How it is to look now that Discord is asked."""
+        self._asked_at = time.monotonic()
+        return self._picture()
+
     def _picture(self) -> Piece:
         """How it is to look now; once Discord refused its words, only the line of how it stands."""
         piece = self.render(self._clock())
@@ -220,6 +227,7 @@ class LiveMessage:
             elif error.fault in {Fault.GONE, Fault.FORBIDDEN, Fault.REJECTED}:
                 self._is_lost = True
         self._pace = min(2 * self._pace, SLOWEST_SECONDS)
+        self._asked_at = time.monotonic()
         _log.warning("live message not shown", channel=self.live.channel_id, error=str(error))
 
 

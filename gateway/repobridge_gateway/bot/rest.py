@@ -75,6 +75,21 @@ class Rest:
         lane = Lane(channel_id, route.key)
         await self._pacer.newest(lane, message_id, Priority.EDIT, call)
 
+    async def show(self, channel_id: str, message_id: str, look: Callable[[], Piece]) -> Piece:
+        """Changes a message to what it looks like when it is this call's turn; that look.
+
+        What waits of the same message and is older is left out (Replaced).
+        """
+        route = _message_route("PATCH", channel_id, message_id)
+
+        async def call() -> Piece:
+            piece = look()
+            await self._request(route, payload=edit_payload(piece))
+            return piece
+
+        lane = Lane(channel_id, route.key)
+        return await self._pacer.newest(lane, message_id, Priority.EDIT, call)
+
     async def settle(self, channel_id: str, message_id: str, piece: Piece) -> None:
         """Changes a message for the last time, with the urgency of a notice."""
         route = _message_route("PATCH", channel_id, message_id)

@@ -21,6 +21,7 @@ from tests.fakes.discord import (
     Cloudflare,
     Discord,
     Gate,
+    Held,
     Permission,
     Status,
 )
@@ -145,6 +146,26 @@ async def test_the_pace_holds_back_neither_the_first_change_nor_the_last(
     again.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
     assert [each.route for each in stage.discord.requests].count(_EDIT) == 2
+
+
+async def test_an_edit_that_had_to_wait_shows_what_is_so_when_its_turn_comes(stage: Stage) -> None:
+    board, channel, gate = await stage.board(), str(stage.channel.id), Gate()
+    await board.turn("t1", "", channel, lambda _: saying("begun"))
+    await stage.until("begun")
+    await board.turn("t2", "", channel, lambda _: saying("begun"))
+    await stage.until("begun", "begun")
+    stage.discord.faults.on(_EDIT, Held(gate))
+    await board.turn("t1", "", channel, lambda _: saying("first"))
+    await gate.reached()
+    await board.turn("t2", "", channel, lambda _: saying("older"))
+    async with asyncio.timeout(90):
+        while not stage.bot.pacer.waiting:
+            await asyncio.sleep(0.01)
+    await board.turn("t2", "", channel, lambda _: saying("newer"))
+    await gate.open()
+    await stage.until("first", "newer")
+    told = [each.body["content"] for each in stage.discord.requests if each.route == _EDIT]
+    assert told == ["first", "newer"]
 
 
 async def test_a_gateway_that_died_while_it_sent_makes_no_second_message(stage: Stage) -> None:
