@@ -60,14 +60,22 @@ class ClickChecks:
         homes = {place.channel_id, place.parent_id}
         if served is None or (place.parent_id is not None and served.channel_id not in homes):
             raise NotDecided(NO_BRIDGE)
-        permission = permission_for(what.verb)
-        if what.kind is Kind.TURN:
-            is_own = await self._is_own(interaction, asked)
-            permission = Permission.PROMPT if is_own else Permission.MANAGE
         access = served.access.at(place.guild_id)
-        if not access.may(interaction.person, permission):
-            raise NotDecided(refusal_sentence(access, permission))
+        for permission in await self._demanded(interaction, what, asked):
+            if not access.may(interaction.person, permission):
+                raise NotDecided(refusal_sentence(access, permission))
         return asked, served
+
+    async def _demanded(
+        self, interaction: Interaction, what: CustomId, asked: Asked
+    ) -> tuple[Permission, ...]:
+        if what.kind is not Kind.TURN:
+            return (permission_for(what.verb),)
+        if await self._is_own(interaction, asked):
+            return (Permission.PROMPT,)
+        # Who lets another's turn go on asks for it from then on.
+        goes_on = what.verb is Verb.CONTINUE
+        return (Permission.MANAGE, Permission.PROMPT) if goes_on else (Permission.MANAGE,)
 
     async def _is_own(self, interaction: Interaction, asked: Asked) -> bool:
         """Whether somebody asked for the turn themselves."""

@@ -305,7 +305,7 @@ TABLE: Mapping[str, tuple[Act, frozenset[Permission]]] = {
     "button, always": (clicks("Always"), frozenset({MANAGE})),
     "button of a form": (clicks("Deny…"), frozenset({APPROVE})),
     "form": (submits, frozenset({APPROVE})),
-    "button, another's lost turn": (goes_on, frozenset({MANAGE})),
+    "button, another's lost turn": (goes_on, frozenset({PROMPT, MANAGE})),
     "/status": (commands("status"), frozenset({PROMPT})),
     "/cancel": (commands("cancel"), frozenset({PROMPT})),
     "/interrupt": (commands("interrupt"), frozenset({PROMPT})),
