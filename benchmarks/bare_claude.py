@@ -101,22 +101,27 @@ class BareClaude:
         await self._hooks.close()
 
     async def first_delta(self, prompt: str) -> float:
-        """Submits a prompt; returns the seconds until its first text, after the turn's end.
+        """Submits a prompt; returns the seconds until its first text, after the turn's end."""
+        return await self._until("MessageDisplay", prompt)
 
-        Where the CLI lost the Enter, that turn is brought to its end, and another is measured.
-        """
-        while (elapsed := await self._turn(prompt)) is None:
+    async def taken(self, prompt: str) -> float:
+        """Types a prompt; returns the seconds until the CLI has taken it, after the turn's end."""
+        return await self._until("UserPromptSubmit", prompt)
+
+    async def _until(self, hook: str, prompt: str) -> float:
+        """Where the CLI lost the Enter, its turn is brought to its end, and another is measured."""
+        while (elapsed := await self._turn(hook, prompt)) is None:
             pass
         return elapsed
 
-    async def _turn(self, prompt: str) -> float | None:
+    async def _turn(self, hook: str, prompt: str) -> float | None:
         loop = asyncio.get_running_loop()
         names = ("UserPromptSubmit", "MessageDisplay", "Stop")
         heard = {name: loop.create_future() for name in names}
 
-        def hear(hook: Mapping[str, Any]) -> None:
-            first = heard.get(hook["hook_event_name"])
-            if first is not None and not first.done() and hook.get("delta", "-"):
+        def hear(told: Mapping[str, Any]) -> None:
+            first = heard.get(told["hook_event_name"])
+            if first is not None and not first.done() and told.get("delta", "-"):
                 first.set_result(time.perf_counter())
 
         self._hooks.listener = hear
@@ -128,7 +133,7 @@ class BareClaude:
             os.write(self._master, inputs.ENTER)
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await asyncio.gather(*heard.values())
-        return heard["MessageDisplay"].result() - started if done else None
+        return heard[hook].result() - started if done else None
 
     async def _quiet(self, seconds: float) -> None:
         while (left := self._last_output + seconds - time.perf_counter()) > 0:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from benchmarks import (
     access_checks,
+    arrivals,
+    arrivals_claude,
+    catch_up,
     drain,
     durable_appends,
     first_delta,
@@ -32,4 +35,7 @@ BENCHMARKS = (
     wake_api.BENCHMARK,
     many_bridges.BENCHMARK,
     wake.BENCHMARK,
+    arrivals.BENCHMARK,
+    arrivals_claude.BENCHMARK,
+    catch_up.BENCHMARK,
 )

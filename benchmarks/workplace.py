@@ -35,9 +35,9 @@ class Workplace:
             self.repository, self.directory / "r", claude=self.claude, api=self.api, **settings
         )
 
-    def bare_claude(self) -> AbstractAsyncContextManager[BareClaude]:
-        """The CLI in a bare PTY, with the environment that the runner's has."""
-        home = self.directory / "bare"
+    def bare_claude(self, name: str = "bare") -> AbstractAsyncContextManager[BareClaude]:
+        """The CLI in a bare PTY, with the environment that the runner's has, under a name."""
+        home = self.directory / name
         environment = {**self.environment, "HOME": str(home)}
         agent = AgentSettings(executable=str(self.claude))
         return bare_claude(agent, directory=self.repository, home=home, environment=environment)
