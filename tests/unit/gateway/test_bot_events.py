@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -32,16 +31,9 @@ from repobridge_gateway.render.pieces import (
     Select,
     TextInput,
 )
-from tests.fakes.discord import GENEROUS, Discord, MessageType
+from tests.fakes.discord import Discord, MessageType
 from tests.fakes.discord.world import Draft
 from tests.unit.gateway.bots import Heard, heard
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS) as made:
-        yield made
-        assert made.failures == []
 
 
 async def test_messages_come_in_order_with_their_author_roles_and_place(discord: Discord) -> None:

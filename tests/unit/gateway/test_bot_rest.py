@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,7 +10,6 @@ from repobridge_gateway.chat import ChatError, ChatMessage, Fault, Place, Thread
 from repobridge_gateway.pacer import Priority, Replaced
 from repobridge_gateway.render.pieces import Button, File, Piece, Row
 from tests.fakes.discord import (
-    GENEROUS,
     ActThenHold,
     Channel,
     Cloudflare,
@@ -26,33 +24,10 @@ from tests.fakes.discord import (
 from tests.fakes.discord import (
     Fault as Struck,
 )
-from tests.unit.gateway.bots import Heard, heard
+from tests.unit.gateway.bots import Heard
 
 _CREATE = "POST /channels/{channel_id}/messages"
 _EDIT = "PATCH /channels/{channel_id}/messages/{message_id}"
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS) as made:
-        yield made
-        assert made.failures == []
-
-
-@pytest.fixture
-def guild(discord: Discord) -> Guild:
-    return discord.add_guild("acme")
-
-
-@pytest.fixture
-def channel(discord: Discord, guild: Guild) -> Channel:
-    return discord.add_channel(guild, "payments")
-
-
-@pytest.fixture
-async def bot(discord: Discord, channel: Channel) -> AsyncIterator[Heard]:
-    async with heard(discord) as made:
-        yield made
 
 
 async def _send(bot: Heard, channel: Channel, piece: Piece, *, nonce: str = "n") -> str:

@@ -22,7 +22,6 @@ from repobridge_gateway.inbox import InboxState
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import (
-    GENEROUS,
     ActThenHold,
     Channel,
     Cloudflare,
@@ -40,33 +39,6 @@ from tests.unit.gateway.catching import a_store, listening, serving
 
 _HISTORY = "GET /channels/{channel_id}/messages"
 _DAY = 24 * 3600.0
-
-
-@pytest.fixture
-def clock() -> RunningClock:
-    return RunningClock()
-
-
-@pytest.fixture
-async def discord(clock: RunningClock) -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS, clock=clock) as made:
-        yield made
-        assert made.failures == []
-
-
-@pytest.fixture
-def guild(discord: Discord) -> Guild:
-    return discord.add_guild("acme")
-
-
-@pytest.fixture
-def channel(discord: Discord, guild: Guild) -> Channel:
-    return discord.add_channel(guild, "payments")
-
-
-@pytest.fixture
-def ann(discord: Discord, guild: Guild) -> Person:
-    return discord.add_person(guild, "ann")
 
 
 @pytest.fixture

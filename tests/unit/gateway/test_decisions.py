@@ -22,8 +22,8 @@ from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Answer, Decision
 from repobridge_gateway.verdicts import decision_of, from_json
 from tests.fakes.anthropic import FakeAnthropic, Text, ToolUse
-from tests.fakes.discord import GENEROUS, Callback, Channel, Discord, Person, SeenMessage
 from tests.fakes.discord import Answer as Reply
+from tests.fakes.discord import Callback, Channel, Discord, Person, SeenMessage
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner, live_runner
 from tests.session.conftest import make_repository
@@ -35,19 +35,6 @@ RULES = (
     ev.Suggestion("s1", "Bash(make:*)", Scope.SESSION),
     ev.Suggestion("s2", "Bash(make test)", Scope.ALWAYS),
 )
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS) as made:
-        yield made
-        assert made.failures == []
-
-
-@pytest.fixture
-async def stage(discord: Discord, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path, discord) as made:
-        yield made
 
 
 @pytest.fixture

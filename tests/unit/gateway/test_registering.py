@@ -12,18 +12,11 @@ from repobridge_gateway.access import OPEN
 from repobridge_gateway.channels import FixedChannels, Served
 from repobridge_gateway.registering import Registering
 from repobridge_gateway.slashspec import Slash
-from tests.fakes.discord import GENEROUS, Channel, Discord, Forbidden, Status
+from tests.fakes.discord import Channel, Discord, Forbidden, Status
 from tests.unit.gateway.bots import Heard, heard
 from tests.unit.gateway.bridges import HandBridge
 
 _REGISTER = "PUT /applications/{application_id}/guilds/{guild_id}/commands"
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS) as made:
-        yield made
-        assert made.failures == []
 
 
 def served_by(discord: Discord, *channels: Channel) -> dict[str, Served]:

@@ -15,7 +15,6 @@ from repobridge_gateway.sender import MOST_TRIES, Outcome, Sender
 from repobridge_gateway.speech import outgoing, sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import (
-    GENEROUS,
     ActThenHold,
     Channel,
     Cloudflare,
@@ -31,43 +30,10 @@ from tests.fakes.discord import (
     TooMany,
 )
 from tests.fakes.discord import Fault as Struck
-from tests.unit.gateway.bots import Heard, heard
+from tests.unit.gateway.bots import Heard
 from tests.unit.gateway.sending import BRIDGE, Post, posting
 
 _CREATE = "POST /channels/{channel_id}/messages"
-
-
-@pytest.fixture
-def clock() -> RunningClock:
-    return RunningClock()
-
-
-@pytest.fixture
-async def discord(clock: RunningClock) -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS, clock=clock) as made:
-        yield made
-        assert made.failures == []
-
-
-@pytest.fixture
-def guild(discord: Discord) -> Guild:
-    return discord.add_guild("acme")
-
-
-@pytest.fixture
-def channel(discord: Discord, guild: Guild) -> Channel:
-    return discord.add_channel(guild, "payments")
-
-
-@pytest.fixture
-def ann(discord: Discord, guild: Guild) -> Person:
-    return discord.add_person(guild, "ann")
-
-
-@pytest.fixture
-async def bot(discord: Discord, channel: Channel) -> AsyncIterator[Heard]:
-    async with heard(discord) as made:
-        yield made
 
 
 @pytest.fixture

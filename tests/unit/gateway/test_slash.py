@@ -13,7 +13,7 @@ from repobridge.errors import Refusal, Status
 from repobridge.session import events as ev
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.slashspec import make_commands
-from tests.fakes.discord import GENEROUS, Answer, Channel, Discord, SeenMessage
+from tests.fakes.discord import Answer, Channel, Discord, SeenMessage
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
 from tests.live_runner import LiveRunner
 from tests.session.faulty import scripted_runner
@@ -29,13 +29,6 @@ MANAGERS_ONLY: Given = {
     "mode": {"mode": "plan"},
 }
 FOR_ALL: Given = {"status": {}, "sessions": {}, "help": {}, "attach": {}}
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[Discord]:
-    async with Discord(limits=GENEROUS) as made:
-        yield made
-        assert made.failures == []
 
 
 @pytest.fixture
