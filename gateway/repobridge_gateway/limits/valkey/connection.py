@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -37,7 +37,6 @@ _NOT_NOW = (
     *(ClusterDownError, TryAgainError, ReadOnlyError),
 )
 _NOT_NOW_SAID = ("BUSY", "NOREPLICAS")
-_CONNECTIONS = 16
 _AGAIN_AFTER_SECONDS = 0.05
 
 
@@ -82,13 +81,7 @@ def connect(settings: ValkeySettings) -> Client:
         }
     if settings.is_cluster:
         return RedisCluster.from_url(settings.url, **options)
-    pool = BlockingConnectionPool.from_url(
-        settings.url,
-        max_connections=_CONNECTIONS,
-        timeout=settings.timeout_seconds,
-        **options,
-    )
-    return Redis.from_pool(pool)
+    return Redis.from_url(settings.url, **options)
 
 
 def translated(error: Exception) -> Refusal:

@@ -40,7 +40,6 @@ from repobridge_gateway.limits.ledger import (
 )
 from repobridge_gateway.limits.valkey.connection import (
     FAULTS,
-    Client,
     ValkeySettings,
     connect,
     translated,
@@ -59,21 +58,13 @@ _LONGEST_USAGE_DAYS = 400
 class ValkeyLedger:
     """A `Ledger`."""
 
-    def __init__(
-        self, client: Client, *, prefix: str, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._client = client
-        self._scripts = Scripts(client)
-        self._prefix = prefix
+    def __init__(self, settings: ValkeySettings, *, clock: Callable[[], float] = time.time) -> None:
+        """Connects when it is first used."""
+        self._client = connect(settings)
+        self._scripts = Scripts(self._client, timeout_seconds=settings.timeout_seconds)
+        self._prefix = settings.prefix
         self._clock = clock
         self._begun: set[str] = set()
-
-    @classmethod
-    def open(
-        cls, settings: ValkeySettings, *, clock: Callable[[], float] = time.time
-    ) -> ValkeyLedger:
-        """A ledger there; it connects when it is first used."""
-        return cls(connect(settings), prefix=settings.prefix, clock=clock)
 
     async def close(self) -> None:
         """Lets go of the connections."""

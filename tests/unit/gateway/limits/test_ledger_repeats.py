@@ -97,7 +97,7 @@ async def test_two_gateways_that_note_the_same_at_once_note_it_once(
     valkey: ValkeyServer, clock: Clock, expected: State
 ) -> None:
     settings = ValkeySettings(url=valkey.url, prefix=uuid.uuid4().hex)
-    one, other = (ValkeyLedger.open(settings, clock=clock) for _ in range(2))
+    one, other = (ValkeyLedger(settings, clock=clock) for _ in range(2))
     await asyncio.gather(live(one), live(other))
     assert await state_of(one) == expected
     await one.close()

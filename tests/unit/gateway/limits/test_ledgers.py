@@ -71,7 +71,7 @@ async def ledger(
         case _:
             server: ValkeyServer = request.getfixturevalue("valkey")
             settings = ValkeySettings(url=server.url, prefix=uuid.uuid4().hex)
-            ledger = ValkeyLedger.open(settings, clock=clock)
+            ledger = ValkeyLedger(settings, clock=clock)
             yield ledger
             await ledger.close()
 

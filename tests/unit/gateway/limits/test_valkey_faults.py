@@ -19,16 +19,19 @@ from cryptography.x509.oid import NameOID
 from redis.exceptions import MovedError, ResponseError
 
 from repobridge.errors import Refusal, Status
-from repobridge_gateway.limits.ledger import Answer, Used
+from repobridge_gateway.limits.budget import Amount
+from repobridge_gateway.limits.ledger import GRANTED, Answer, Used
 from repobridge_gateway.limits.valkey.connection import ValkeySettings, translated
 from repobridge_gateway.limits.valkey.ledger import ValkeyLedger
 from tests.ports import free_port
 from tests.unit.gateway.limits.charges import (
     DAILY,
+    LARGE,
     TODAY,
     USER_BUCKET,
     Clock,
     charge,
+    reservation,
     row,
     spending,
 )
@@ -45,7 +48,7 @@ async def opened(clock: Clock) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         def open_ledger(settings: ValkeySettings) -> ValkeyLedger:
-            ledger = ValkeyLedger.open(settings, clock=clock)
+            ledger = ValkeyLedger(settings, clock=clock)
             stack.push_async_callback(ledger.close)
             return ledger
 
@@ -100,6 +103,45 @@ async def test_a_server_that_hangs_is_given_up_and_charges_once_when_it_goes_on(
     assert (await patient.charge(charge(99, USER_BUCKET))).is_granted
     answers = [await patient.charge(charge(number, USER_BUCKET)) for number in (2, 3)]
     assert [answer.is_granted for answer in answers] == [True, False]
+
+
+async def test_whoever_goes_while_the_server_hangs_takes_nobody_along(
+    server: ValkeyServer, opened: Open
+) -> None:
+    server.start()
+    ledger = opened(ValkeySettings(url=server.url, timeout_seconds=60))
+    await ledger.charge(charge(0, USER_BUCKET))
+    server.freeze()
+    callers = [asyncio.create_task(ledger.charge(charge(n, LARGE))) for n in range(10)]
+    callers.append(asyncio.create_task(ledger.charge(charge(0, USER_BUCKET))))
+    for number in (0, 5, 1):  # the first carries the others' calls, then the next
+        await asyncio.sleep(0)
+        callers[number].cancel()
+    server.thaw()
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    gone = [isinstance(answer, asyncio.CancelledError) for answer in answers]
+    assert gone == [number in (0, 1, 5) for number in range(11)]
+    assert {answer for answer in answers if isinstance(answer, Answer)} == {GRANTED}
+
+
+async def test_scripts_that_a_server_has_forgotten_are_given_to_it_again(
+    server: ValkeyServer, opened: Open
+) -> None:
+    server.start()
+    ledger = opened(ValkeySettings(url=server.url))
+    for _ in range(2):
+        with redis.Redis(port=server.port) as client:
+            client.script_flush()
+        # The first goes alone, and those behind it together, each with a script of its own.
+        await asyncio.gather(
+            ledger.charge(charge(1, USER_BUCKET)),
+            ledger.reserve(reservation(1, DAILY)),
+            ledger.spend(spending("t", Used(output=5), DAILY)),
+            ledger.release("1", "1"),
+            ledger.standing("1", [DAILY]),
+        )
+    (standing,) = await ledger.standing("1", [DAILY])
+    assert (standing.spent, standing.reserved) == (Amount(tokens=5), Amount())
 
 
 async def test_a_server_that_was_emptied_begins_anew_and_it_is_said(
