@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from repobridge.claims import TenancyRule
 from repobridge.errors import RepoBridgeError
+from repobridge.problem_words import problem_words
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -89,7 +90,7 @@ def _sentence(error: Mapping[str, Any], root: yaml.Node | None) -> str:
     where = ".".join(str(step) for step in path)
     line = _line(root, path)
     place = f"{where} (line {line})" if line else where
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = problem_words(error["type"], error.get("ctx", {}), str(error["msg"]))
     return f"{place}: {message}" if where else message
 
 

@@ -16,6 +16,7 @@ import pydantic
 from repobridge import durations
 from repobridge.errors import RepoBridgeError
 from repobridge.paths import WorkingDirError, resolve_working_dir
+from repobridge.problem_words import problem_words
 from repobridge_gateway import document as documents
 from repobridge_gateway import schema
 from repobridge_gateway.access import OPEN
@@ -216,43 +217,9 @@ def _report(document: Document, path: documents.Path, message: str) -> None:
 def _sentence(kind: str, path: documents.Path, context: Mapping[str, object], text: str) -> str:
     if kind == "extra_forbidden":
         return _unknown_key(path)
-    if kind in {"literal_error", "enum"}:
-        return f"must be one of: {str(context.get('expected')).replace(' or ', ', ')}"
-    if kind in _BOUNDS and context.get(_BOUNDS[kind][0]) != 0:
-        bound, words = _BOUNDS[kind]
-        return words.format(context.get(bound))
     if kind == "string_pattern_mismatch":
         return _pattern(str(path[-1]))
-    if kind == "value_error":
-        return str(context.get("error"))
-    sentences = {
-        "missing": "is missing",
-        "string_type": "must be a text",
-        "string_too_short": "is empty",
-        "bool_parsing": "must be true or false",
-        "bool_type": "must be true or false",
-        "int_parsing": "must be a whole number",
-        "int_type": "must be a whole number",
-        "int_from_float": "must be a whole number",
-        "float_parsing": "must be a number",
-        "float_type": "must be a number",
-        "finite_number": "must be a number",
-        "greater_than_equal": "must not be negative",
-        "greater_than": "must be more than 0",
-        "dict_type": "must be a mapping of names to values",
-        "model_type": "must be a mapping of names to values",
-        "tuple_type": "must be a list",
-    }
-    return sentences.get(kind, text)
-
-
-_BOUNDS = {
-    "greater_than_equal": ("ge", "must be at least {}"),
-    "less_than_equal": ("le", "must be at most {}"),
-    "too_short": ("min_length", "must have an entry"),
-    "too_long": ("max_length", "may have {} entries at most"),
-    "string_too_long": ("max_length", "may have {} characters at most"),
-}
+    return problem_words(kind, context, text)
 
 
 def _pattern(field: str) -> str:
