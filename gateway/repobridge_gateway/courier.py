@@ -139,8 +139,10 @@ class Courier:
                 view=view,
             )
         )
-        if delivery is not None and isinstance(event.body, ev.TurnOpened):
-            # Before its place is kept: read again, a turn whose message is not there gets one.
+        is_shown = self._is_news(event) or self._board.has(event.turn_id)
+        if delivery is not None and isinstance(event.body, ev.TurnOpened) and is_shown:
+            # Before its place is kept: read again, a turn whose message is not there gets one. One
+            # that is over is read again only with a turn that is older, and goes on.
             await self._show(event, view, served, channel, key=delivery.asked[0].ulid)
         if delivery is not None and self._is_news(event):
             if await self._store.outbox.deliver(delivery):

@@ -84,7 +84,7 @@ class LiveBoard:
 
         `since` is the place in the log before it; of a turn that is told again the first counts.
         """
-        if turn in self._shown or turn in self._left:
+        if self.has(turn):
             self._show(turn, channel_id, render)
             return
         wake = self._shown.pop(_WAKE + message_id, None) if message_id else None
@@ -102,6 +102,10 @@ class LiveBoard:
             await self._store.put_live(self._left[turn])
             await self._store.drop_live(self._uid, left.turn)
         self._show(turn, channel_id, render, since=since)
+
+    def has(self, turn: str) -> bool:
+        """Whether a turn has a message that is not yet what it is to be in the end."""
+        return turn in self._shown or turn in self._left
 
     def changed(self, turn: str) -> None:
         """Says that a turn looks different now."""
