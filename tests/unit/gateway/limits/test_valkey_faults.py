@@ -114,9 +114,11 @@ async def test_whoever_goes_while_the_server_hangs_takes_nobody_along(
     server.freeze()
     callers = [asyncio.create_task(ledger.charge(charge(n, LARGE))) for n in range(10)]
     callers.append(asyncio.create_task(ledger.charge(charge(0, USER_BUCKET))))
-    for number in (0, 5, 1):  # the first carries the others' calls, then the next
-        await asyncio.sleep(0)
+    for number in (0, 5, 1):  # 0 waits for the server alone, and then 1 for all those behind it
+        for _ in range(50):
+            await asyncio.sleep(0)
         callers[number].cancel()
+        await asyncio.wait([callers[number]])
     server.thaw()
     answers = await asyncio.gather(*callers, return_exceptions=True)
     gone = [isinstance(answer, asyncio.CancelledError) for answer in answers]
