@@ -32,8 +32,8 @@ def policy_values() -> dict[str, Schema]:
     guilds: Schema = {
         "type": "object",
         "maxProperties": 2500,
-        "propertyNames": {"pattern": "^[1-9][0-9]{14,19}$"},
-        "additionalProperties": _of(GuildSettings),
+        "patternProperties": {"^[1-9][0-9]{14,19}$": _of(GuildSettings)},
+        "additionalProperties": False,
     }
     limits: Schema = {"type": "object", "allOf": [_of(LimitsSettings)]}
     schemas = {"access": access, "limits": limits, "guilds": guilds}

@@ -11,14 +11,20 @@ from repobridge import settings_file
 from repobridge.settings_file import TenancySettings
 from repobridge_gateway import rbac
 from repobridge_gateway.access import Permission
-from repobridge_gateway.policy_settings import AccessSettings
+from repobridge_gateway.policy_settings import (
+    AccessSettings,
+    BucketSettings,
+    GuildSettings,
+    LimitsSettings,
+    RateSettings,
+)
 from repobridge_gateway.settings import GatewaySettings
 from repobridge_operator.resources.identity import GATEWAY_SECRET
 from repobridge_operator.resources.podsettings import control_plane_in
 from tests.chart.helm import NAMESPACE, REGISTRY, Helm, Object, Values, one
 
 NAME = "repobridge-gateway"
-ROLE = "2123581321345589144"
+GUILD, ROLE = "1123581321345589144", "2123581321345589144"
 SELECTOR = {
     "app.kubernetes.io/name": "repobridge",
     "app.kubernetes.io/instance": "repobridge",
@@ -112,11 +118,13 @@ def test_what_is_said_reaches_the_gateway_and_all_else_is_its_own_default(
     values = {
         **enabled(
             access=[{"roleId": ROLE, "permissions": ["prompt", "approve"]}],
+            limits={"rate": {"user": {"perSecond": 0, "burst": 3}}},
+            guilds={GUILD: {"access": [{"role": "Developers", "models": ["*"]}]}},
             discord={"apiBase": "http://proxy:8080/api/v10", "proxy": "http://proxy:3128"},
             logLevel="debug",
         ),
         "namespaces": ["payments", "web"],
-        "tenancy": [{"namespaces": ["payments"], "guilds": ["1123581321345589144"]}],
+        "tenancy": [{"namespaces": ["payments"], "guilds": [GUILD]}],
     }
     assert told(helm.template(values), tmp_path) == GatewaySettings(
         token_file=Path("/etc/repobridge/gateway/token/token"),
@@ -124,12 +132,10 @@ def test_what_is_said_reaches_the_gateway_and_all_else_is_its_own_default(
         discord_proxy="http://proxy:3128",
         store_directory=Path("/var/lib/repobridge/gateway"),
         namespaces=("payments", "web"),
-        tenancy=(
-            TenancySettings(
-                namespaces=frozenset({"payments"}), guilds=frozenset({"1123581321345589144"})
-            ),
-        ),
+        tenancy=(TenancySettings(namespaces=frozenset({"payments"}), guilds=frozenset({GUILD})),),
         access=(AccessSettings(role_id=ROLE, permissions=(Permission.PROMPT, Permission.APPROVE)),),
+        limits=LimitsSettings(rate=RateSettings(user=BucketSettings(per_second=0, burst=3))),
+        guilds={GUILD: GuildSettings(access=(AccessSettings(role="Developers", models=("*",)),))},
         log_level="debug",
     )
 

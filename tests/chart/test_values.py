@@ -143,6 +143,18 @@ REFUSED: list[tuple[Values, str]] = [
         " docs/discord-setup.md says how to make it.",
     ),
     (
+        {"gateway": {"limits": {"budgets": [{"per": "user"}]}}},
+        "at '/gateway/limits/budgets/0': missing property 'tokens'",
+    ),
+    (
+        {"gateway": {"guilds": {"acme": {}}}},
+        "at '/gateway/guilds': additional properties 'acme' not allowed",
+    ),
+    (
+        {"gateway": {"access": [{"role": "A", "permissions": ["fly"]}]}},
+        "at '/gateway/access/0/permissions/0': value must be one of 'prompt', 'approve', ",
+    ),
+    (
         {"gateway": {"access": [{"roleId": "1123581321345589144", "userId": "1"}]}},
         "at '/gateway/access/0': 'oneOf' failed",
     ),
