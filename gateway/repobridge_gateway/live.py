@@ -158,11 +158,19 @@ class LiveMessage:
         if self._clock() - self.live.made_at > RENEW_SECONDS:
             await self._renew()
             return
-        if self._picture() == self._shown:
+        piece = self._picture()
+        if piece == self._shown:
             return
         began = time.monotonic()
+
+        def look() -> Piece:
+            self._asked_at = time.monotonic()
+            # It may have waited for its turn, and be out of date.
+            is_old = self._changed.is_set() or self._asked_at - began >= 1
+            return self._picture() if is_old else piece
+
         try:
-            shown = await self._editor.show(self.live.channel_id, self.live.message_id, self._look)
+            shown = await self._editor.show(self.live.channel_id, self.live.message_id, look)
         except Replaced:
             return
         except (ChatError, Overloaded) as error:
@@ -205,11 +213,6 @@ class LiveMessage:
                 await asyncio.sleep(0 if self._is_lost else pause)
                 pause = min(2 * pause, SLOWEST_SECONDS)
         await self._store.drop_live(self.live.bridge, self.live.turn)
-
-    def _look(self) -> Piece:
-        """How it is to look now that Discord is asked."""
-        self._asked_at = time.monotonic()
-        return self._picture()
 
     def _picture(self) -> Piece:
         """How it is to look now; once Discord refused its words, only the line of how it stands."""

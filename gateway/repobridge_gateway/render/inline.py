@@ -59,6 +59,10 @@ _FILE_SUFFIX = re.compile(
 )
 
 
+_MARKS = re.compile(r"[\x00\\`<&\[_|@]|://")
+"""Without one of these a text is as it is to be: most lines of an answer."""
+
+
 class Kept:
     """What is set aside while marks are looked for, and a number in its place."""
 
@@ -105,6 +109,8 @@ def escaped(text: str) -> str:
 
 def inline(text: str, references: Mapping[str, str] | None = None) -> str:
     """Agent's Markdown within a line or a paragraph; `references` are the addresses by name."""
+    if not _MARKS.search(text):
+        return text
     kept = Kept(text)
     # Behind an address Discord takes the backslash for a part of it, and what follows for itself.
     text = ASIDE.sub(lambda m: "<" if m[0] == "\\<" else kept.put(m[0]), kept.text)

@@ -11,6 +11,7 @@ from repobridge_gateway.render.measure import is_blank, units
 from repobridge_gateway.render.pieces import Button, File, Modal, Piece, Row, Select, TextInput
 
 _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -106,7 +107,7 @@ def _said(what: str, text: str, most: int) -> None:
 
 
 def _text(what: str, text: str, most: int) -> None:
-    if any("\ud800" <= each <= "\udfff" for each in text):
+    if _SURROGATE.search(text):
         raise Unsendable(f"{what} holds a lone surrogate")
     if units(text) > most:
         raise Unsendable(f"{what} has {units(text)} units of {most}")

@@ -30,7 +30,7 @@ def units(text: str) -> int:
     """The UTF-16 units of a text."""
     if text.isascii():
         return len(text)
-    return len(text) + sum(each > "\uffff" for each in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def index_within(text: str, limit: int) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repobridge_gateway.render.fences import Kind, scan
-from repobridge_gateway.render.inline import code, escaped, plain
+from repobridge_gateway.render.inline import code, escaped, inline, plain
 from repobridge_gateway.render.markdown import for_discord
 from repobridge_gateway.render.split import split
 from tests.unit.gateway.render.pictures import assert_is_golden
@@ -214,6 +214,11 @@ def test_a_name_is_only_a_name() -> None:
     assert escaped("**Ada** <@1> `x` @here\n# [y]") == (
         rf"\*\*Ada\*\* <{ZERO}@1\> \`x\` @{ZERO}here \# \[y\]"
     )
+
+
+@given(st.text(st.characters(exclude_characters="\0\\`<&[_|@")))
+def test_a_line_without_a_mark_is_as_one_with_a_mark_elsewhere(line: str) -> None:
+    assert inline(rf"\* {line}") == rf"\* {inline(line)}"
 
 
 @pytest.mark.parametrize(
