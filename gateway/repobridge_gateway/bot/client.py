@@ -46,6 +46,7 @@ from repobridge_gateway.pacer import Pacer
 _log = Logger(__name__)
 _AGAIN_SECONDS = 1.0
 _AGAIN_AT_MOST_SECONDS = 60.0
+_UNREACHED = (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError)
 _PORTAL = "https://discord.com/developers/applications"
 
 
@@ -60,8 +61,6 @@ class BotSettings:
     token: pydantic.SecretStr
     api_base: str = ""
     """Of the REST API with its version; empty: Discord's own."""
-    gateway_url: str = ""
-    """Of the websocket; empty: as the REST API says."""
     proxy: str = ""
     """An HTTP proxy for both; empty: none."""
 
@@ -113,24 +112,29 @@ class Bot:
                 await self._client.close()
 
     async def _log_in(self) -> None:
-        """Learns who we are, and whether we may read what people write."""
+        """Learns who we are, whether we may read what people write, and where events are told."""
         seconds = _AGAIN_SECONDS
         while True:
             try:
                 await self._client.login(self._settings.token.get_secret_value())
                 flags = (await self._client.application_info()).flags
+                shards, url, _ = await self._client.http.get_bot_gateway()
                 break
             except discord.LoginFailure as error:
                 raise BotError(
                     "Discord refuses the bot's token; make a new one under Bot at"
                     f" {_PORTAL} and give it to the gateway."
                 ) from error
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            except _UNREACHED as error:
                 _log.warning("discord can't be reached", error=str(error), again_seconds=seconds)
                 await asyncio.sleep(seconds)
                 seconds = min(2 * seconds, _AGAIN_AT_MOST_SECONDS)
         if not (flags.gateway_message_content or flags.gateway_message_content_limited):
             raise BotError(_intents_missing("Message Content"))
+        # The library asks only once, and looks for a session that begins anew at Discord's own
+        # address, wherever the REST API is.
+        self._client.shard_count = shards
+        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(url)
         assert self._client.user is not None
         self.rest.me = str(self._client.user.id)
         self.rest.application_id = str(self._client.application_id)
@@ -302,8 +306,6 @@ def _reaching(settings: BotSettings) -> Iterator[None]:
     base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
     if settings.api_base:
         Route.BASE = settings.api_base.rstrip("/")
-    if settings.gateway_url:
-        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(settings.gateway_url)
     try:
         yield
     finally:

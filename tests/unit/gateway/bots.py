@@ -28,7 +28,6 @@ class Heard:
         settings = BotSettings(
             token=pydantic.SecretStr(token or discord.token),
             api_base=discord.api_base,
-            gateway_url=discord.gateway_url,
         )
         self.bot = Bot(settings, hear=self._hear, pacer=self.pacer)
         self.rest = self.bot.rest

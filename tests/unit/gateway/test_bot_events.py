@@ -31,7 +31,7 @@ from repobridge_gateway.render.pieces import (
     Select,
     TextInput,
 )
-from tests.fakes.discord import Discord, MessageType
+from tests.fakes.discord import Discord, MessageType, Reset, Status
 from tests.fakes.discord.world import Draft
 from tests.unit.gateway.bots import Heard, heard
 
@@ -243,6 +243,19 @@ async def test_a_lost_connection_is_resumed_or_begun_anew_and_said(discord: Disc
             ann.say(channel, "nobody is told of this")
         assert not (await bot.next(Connected, number=3)).resumed
         assert len(bot.of(ChatMessage)) == 1
+
+
+async def test_discord_that_does_not_answer_yet_is_waited_for(discord: Discord) -> None:
+    discord.faults.on("GET /gateway/bot", Status(503), Reset(acts=False))
+    async with heard(discord) as bot:
+        assert await bot.next(Connected) == Connected(0, resumed=False)
+        assert discord.faults.waiting == 0
+
+
+async def test_a_session_that_is_begun_anew_is_where_the_first_one_was(discord: Discord) -> None:
+    async with heard(discord) as bot:
+        discord.gateway.invalidate(is_resumable=False)
+        assert await bot.next(Connected, number=2) == Connected(0, resumed=False)
 
 
 async def test_what_is_not_switched_on_is_named(discord: Discord) -> None:
