@@ -381,5 +381,21 @@ async def test_each_act_is_for_whom_it_is_for_and_for_others_nothing_is_done(
         assert discord.failures == []
 
 
+async def test_what_another_guild_has_is_nobodys_business(tmp_path: Path) -> None:
+    async with Discord(limits=GENEROUS) as discord, opened(tmp_path, discord) as hall:
+        stage = hall.stage
+        elsewhere = discord.add_channel(discord.add_guild("rivals"), "secrets")
+        (served,) = stage.channels.served.value.values()
+        theirs = replace(served, uid="theirs", channel_id=str(elsewhere.id))
+        stage.channels.served.set({each.channel_id: each for each in (served, theirs)})
+        bot, guild_id = stage.bot.bot, str(elsewhere.guild.id)
+        await discord.until(lambda: bot.guild_of(theirs.channel_id) == guild_id)
+        asked = hall.people[ALL].say(stage.channel, "/list-repos")
+        told = await hall.reply(asked)
+        assert told == f"Repositories:\n- payments · <#{served.channel_id}> · asleep"
+        assert (bot.roles("1"), bot.roles("acme"), bot.guild_of("1")) == (None, None, "")
+        assert discord.failures == []
+
+
 def test_the_table_has_a_row_for_each_command() -> None:
     assert {f"/{each['name']}" for each in make_commands()} <= set(TABLE)

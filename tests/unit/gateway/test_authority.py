@@ -68,6 +68,10 @@ def test_the_role_with_the_guilds_own_id_is_everybodys_there_and_nobodys_elsewhe
     assert authority.at(ACME).is_everybodys(PROMPT)
     assert not authority.at(OTHER).may(holder(), PROMPT)
     assert authority.of((rule(OTHER, MANAGE),)).at(OTHER).may(holder(), MANAGE)
+    guilds = Guilds()
+    guilds.roles[ACME] = {ACME: "@everyone"}
+    named = Authority(Policy(rules=(rule("", PROMPT, name="@everyone"),)), roles_of=guilds.of)
+    assert named.at(ACME).is_everybodys(PROMPT)
 
 
 def test_a_role_that_is_named_is_pending_until_its_guild_is_known_and_then_is_its_id() -> None:
