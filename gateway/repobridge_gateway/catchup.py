@@ -35,6 +35,7 @@ AT_ONCE = 16
 """
 REACHES_BACK_SECONDS = 30 * 24 * 3600.0
 """Runners know the ids of messages for so long: what is older might be run a second time."""
+_UNKNOWN_MESSAGE = 10008
 _log = Logger(__name__)
 
 
@@ -52,6 +53,9 @@ class Chat(Listing, Protocol):
 
     async def after(self, place: Place, message_id: str) -> tuple[Sequence[ChatMessage], str]:
         """What people wrote after a message, and the last id of the page; empty at the end."""
+
+    async def message(self, place: Place, message_id: str) -> ChatMessage | None:
+        """What somebody wrote; None for what no person did."""
 
 
 class CatchUp:
@@ -95,7 +99,7 @@ class CatchUp:
         self._covered: set[str] = set()
         """Channels that missed nothing since their gap was opened."""
         self._edited: set[str] = set()
-        self._threads = ThreadLists(chat, store.gaps, self.hold)
+        self._threads = ThreadLists(chat, store.gaps, self.hold, begins=self._begins)
         self._changed = asyncio.Event()
         self._is_done = asyncio.Event()
 
@@ -139,17 +143,22 @@ class CatchUp:
         mark = (self._connections, self._overflows[channel_id])
         if not await self._is_new_thread(place):
             is_overflow = self._overflows[channel_id] > 0
-            begins = max(served.created_at, self._clock() - REACHES_BACK_SECONDS)
             self._gaps[channel_id] = await self._store.gaps.open_gap(
                 channel_id,
                 bridge=served.uid,
                 conversation=conversation_of(served, place),
                 reason="overflow" if is_overflow else "connected",
-                first=snowflake_at(begins),
+                first=snowflake_at(self._begins(served.channel_id)),
             )
             self._changed.set()
         if mark == (self._connections, self._overflows[channel_id]):
             self._covered.add(channel_id)
+
+    def _begins(self, channel_id: str) -> float:
+        """From when on messages of a served channel may be for us."""
+        served = self._channels.served.value.get(channel_id)
+        reaches_back = self._clock() - REACHES_BACK_SECONDS
+        return max(served.created_at, reaches_back) if served else reaches_back
 
     async def _is_new_thread(self, place: Place) -> bool:
         """Whether a thread was made since we listen: then all of it was told."""
@@ -271,12 +280,35 @@ class CatchUp:
         after = max(gap.after, snowflake_at(self._clock() - REACHES_BACK_SECONDS), key=int)
         while True:
             self._edited.discard(gap.channel_id)
+            seen = await self._store.gaps.waiting(gap.channel_id)
             page, last = await self._chat.after(place, after)
             if gap.channel_id not in self._edited:
                 break  # else it may show what a message said before an edit that came already
         through = last or (page[-1].message_id if page else after)
-        kept = [message for message in page if is_for_agent(message, served)]
-        return await self._store.gaps.fill(gap, kept, through=through, is_last=not last)
+        shown = {message.message_id for message in page}
+        missing = [
+            each
+            for each in seen
+            if each not in shown and int(after) < int(each) and (not last or int(each) <= int(last))
+        ]
+        return await self._store.gaps.fill(
+            gap,
+            [each for each in page if each.message_id in seen or is_for_agent(each, served)],
+            through=through,
+            is_last=not last,
+            seen=seen,
+            gone=[each for each in missing if await self._is_gone(place, each)],
+        )
+
+    async def _is_gone(self, place: Place, message_id: str) -> bool:
+        """Whether a message is deleted that history did not show: a page may also be too old."""
+        try:
+            await self._chat.message(place, message_id)
+        except ChatError as error:
+            if error.code != _UNKNOWN_MESSAGE:
+                raise
+            return True
+        return False
 
     async def _close(self, gap: Gap, ending: Ending) -> bool:
         said: Say = ()
@@ -295,8 +327,7 @@ class CatchUp:
             ready=closed.ready,
             expired=closed.expired,
         )
-        if closed.ready:
-            self._work(gap.bridge)
+        self._work(gap.bridge)  # what had come before waited for it too
         if said:
             self._said()
         return True

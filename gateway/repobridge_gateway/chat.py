@@ -206,6 +206,24 @@ class ThreadSeen:
     is_archived: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivedThread:
+    """A thread in the archive."""
+
+    place: Place
+    archived_at: str
+    """As Discord tells the time."""
+    last_message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivePage:
+    """Some threads of an archive, in its order, and whether there are more behind them."""
+
+    threads: tuple[ArchivedThread, ...]
+    has_more: bool
+
+
 ChatEvent = (
     ChatMessage
     | MessageEdited

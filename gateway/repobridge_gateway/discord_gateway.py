@@ -187,6 +187,7 @@ class _Serving:
 
     async def run(self) -> None:
         """Everything at once; the first failure ends all."""
+        await self._distrust()
         parts = {
             "bot": self._bot.run(),
             "pacer": self._pacer.run(),
@@ -207,6 +208,13 @@ class _Serving:
             await until_first(parts)
         finally:
             await self._commands.close()
+
+    async def _distrust(self) -> None:
+        """Nothing that waits is handed over before it is known what became of it meanwhile."""
+        try:
+            await self._store.gaps.distrust()
+        except Refusal as refusal:
+            _log.warning("messages not held", error=str(refusal))
 
     async def _count(self) -> None:
         while True:

@@ -149,11 +149,16 @@ def moved(kept: Kept) -> Kept:
     return kept
 
 
-def reread(kept: Kept, message: ChatMessage) -> Kept:
+def reread(kept: Kept, message: ChatMessage, *, seen: int = 0) -> Kept:
     """The message once history showed it too.
 
-    What people did to it since it came is newer than a page that was read at some time before.
+    Where it stood in the inbox before the page was read, in the version `seen`, the page tells of
+    edits of which nobody told us. What people did to it since is newer than the page.
     """
+    if seen and kept.state in _WAITING:
+        if kept.version != seen:
+            return kept
+        return edited(kept, content=message.content, attachments=message.attachments)[0]
     if kept.is_taken or kept.state.is_final or kept.version > 1:
         return kept
     text = replace(kept.message, content=message.content, attachments=message.attachments)

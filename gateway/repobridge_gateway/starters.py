@@ -14,14 +14,14 @@ from repobridge_gateway.chat import ChatMessage, Person, Place
 from repobridge_gateway.commands import ToAgent
 from repobridge_gateway.lines import one_line
 
-_MARK = 1 << 11
+STARTER_BIT = 1 << 11
 """The highest bit of an id's counter: no message of the same moment gets so far."""
 _TITLE_LENGTH = 80
 
 
 def starter_id(message_id: str) -> str:
     """The id of a message as the first prompt of its thread; of that id, the message's again."""
-    return str(int(message_id) ^ _MARK)
+    return str(int(message_id) ^ STARTER_BIT)
 
 
 def is_starter(message: ChatMessage) -> bool:

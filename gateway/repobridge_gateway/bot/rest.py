@@ -24,7 +24,15 @@ from repobridge_gateway.bot.payloads import (
     message_payload,
     modal_payload,
 )
-from repobridge_gateway.chat import Attachment, ChatMessage, Interaction, Person, Place
+from repobridge_gateway.chat import (
+    ArchivedThread,
+    ArchivePage,
+    Attachment,
+    ChatMessage,
+    Interaction,
+    Person,
+    Place,
+)
 from repobridge_gateway.pacer import Lane, Pacer, Priority
 from repobridge_gateway.render.measure import shortened
 from repobridge_gateway.render.pieces import MESSAGE_UNITS, File, Modal, Piece
@@ -32,6 +40,7 @@ from repobridge_gateway.render.pieces import MESSAGE_UNITS, File, Modal, Piece
 CALL_SECONDS = 60.0
 """One call, with its waiting for the limit of its route."""
 _HISTORY = 100
+_ARCHIVED = 100
 _MESSAGE, _DEFERRED, _DEFERRED_UPDATE, _UPDATE, _CHOICES, _MODAL = 4, 5, 6, 7, 8, 9
 _CHOICES_AT_MOST = 25
 _THREAD_TYPES = {10, 11, 12}
@@ -217,16 +226,34 @@ class Rest:
         raw = await self._paced(route, Priority.READING)
         return tuple(map(self._place, raw["threads"]))
 
-    async def archived_threads(self, channel_id: str) -> Sequence[tuple[Place, str]]:
-        """The threads of a channel that were archived last, each with its last message's id."""
+    async def archived_threads(self, channel_id: str, *, before: str = "") -> ArchivePage:
+        """The public threads of a channel that were archived before a time, the last one first."""
         route = Route(
             "GET", "/channels/{channel_id}/threads/archived/public", channel_id=channel_id
         )
-        raw = await self._paced(route, Priority.READING, params={"limit": _HISTORY})
-        return tuple(
-            (self._place(each), str(each.get("last_message_id") or each["id"]))
+        return await self._archived(route, before)
+
+    async def archived_with_us(self, channel_id: str, *, before: str = "") -> ArchivePage:
+        """The archived private threads we are in that were made before one, the last first."""
+        route = Route(
+            "GET",
+            "/channels/{channel_id}/users/@me/threads/archived/private",
+            channel_id=channel_id,
+        )
+        return await self._archived(route, before)
+
+    async def _archived(self, route: Route, before: str) -> ArchivePage:
+        params: Json = {"limit": _ARCHIVED} | ({"before": before} if before else {})
+        raw = await self._paced(route, Priority.READING, params=params)
+        threads = tuple(
+            ArchivedThread(
+                place=self._place(each),
+                archived_at=str(each["thread_metadata"]["archive_timestamp"]),
+                last_message_id=str(each.get("last_message_id") or each["id"]),
+            )
             for each in raw["threads"]
         )
+        return ArchivePage(threads, has_more=bool(raw.get("has_more")))
 
     def _place(self, raw: Json) -> Place:
         is_thread = raw.get("type") in _THREAD_TYPES

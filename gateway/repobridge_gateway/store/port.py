@@ -8,8 +8,9 @@ was taken, so that nobody hears it twice or never.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from repobridge.session.events import Cursor
@@ -20,6 +21,7 @@ from repobridge_gateway.outbox import Due, Live, Outgoing, Sending
 from repobridge_gateway.steady import Steady
 
 Say = Sequence[Outgoing]
+NOTHING_SEEN: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,18 +195,42 @@ class GapStore(Protocol):
         """Holds a channel's messages until history has filled it.
 
         `first` is where the history of a channel without a cursor begins: its bridge's creation.
+        What waits in the channel is read again, as it may have been edited or deleted.
         """
 
+    async def distrust(self) -> None:
+        """Opens the gap of every channel in which messages wait: nobody knows what they say now."""
+
+    async def waiting(self, channel_id: str) -> Mapping[str, int]:
+        """The messages that stand in a channel and wait, with their versions."""
+
     async def fill(
-        self, gap: Gap, page: Sequence[ChatMessage], *, through: str, is_last: bool
+        self,
+        gap: Gap,
+        page: Sequence[ChatMessage],
+        *,
+        through: str,
+        is_last: bool,
+        seen: Mapping[str, int] = NOTHING_SEEN,
+        gone: Collection[str] = (),
     ) -> Gap | None:
-        """Keeps a page of history that was read up to `through`; None: the gap is another now."""
+        """Keeps a page of history that was read up to `through`; None: the gap is another now.
+
+        `seen` is what waited before it was read, and `gone` what of that is deleted: both count
+        for those to which nothing was done since.
+        """
 
     async def close_gap(self, gap: Gap, *, say: Say = ()) -> Closed | None:
         """Lets held messages go and moves the cursor; None: there is still, or again, a gap."""
 
     async def gaps(self) -> Sequence[Gap]:
         """Every gap."""
+
+    async def archived_through(self, channel_id: str) -> str:
+        """When the last thread was archived that a whole listing showed; empty: never listed."""
+
+    async def listed(self, channel_id: str, *, archived_through: str) -> None:
+        """Notes that the archived threads of a channel were listed, and their gaps opened."""
 
     async def cursor(self, channel_id: str) -> str:
         """Up to which message everything of a channel was received; empty: nobody knows."""

@@ -117,6 +117,27 @@ def archived_threads(call: Call) -> Result:
     return _page(call, threads[:limit], has_more=len(threads) > limit)
 
 
+def archived_with_bot(call: Call) -> Result:
+    """The private archived threads of a channel that the bot is in, those made last first."""
+    channel = call.channel(Permission.READ_MESSAGE_HISTORY)
+    limit = call.number("limit", default=50, least=2, most=100)
+    before = call.query.get("before")
+    if before is not None and not before.isdigit():
+        raise form_error("before", "NUMBER_TYPE_COERCE", f'Value "{before}" is not snowflake.')
+    threads = [
+        item
+        for item in channel.guild.channels.values()
+        if item.parent is channel
+        and item.is_private_thread
+        and item.thread is not None
+        and item.thread.is_archived
+        and call.world.bot.id in item.thread.members
+        and (before is None or item.id < int(before))
+    ]
+    threads.sort(key=lambda item: -item.id)
+    return _page(call, threads[:limit], has_more=len(threads) > limit)
+
+
 def join(call: Call) -> Result:
     """Join a thread oneself."""
     return _join(call, call.world.bot.id)
@@ -165,6 +186,7 @@ ROUTES = (
     Route("POST", f"{_CHANNEL}/threads", start_in_channel, status=201),
     Route("GET", "/guilds/{guild_id}/threads/active", active_threads),
     Route("GET", f"{_CHANNEL}/threads/archived/public", archived_threads),
+    Route("GET", f"{_CHANNEL}/users/@me/threads/archived/private", archived_with_bot),
     Route("PUT", f"{_CHANNEL}/thread-members/@me", join),
     Route("DELETE", f"{_CHANNEL}/thread-members/@me", leave),
     Route("GET", f"{_CHANNEL}/thread-members", get_members),

@@ -142,8 +142,8 @@ async def test_people_and_places_are_as_discord_says_now(
     )
     assert await bot.rest.active_threads(str(guild.id)) == (thread,)
     discord.owner_of(guild).archive(discord.threads(channel)[0])
-    ((archived, _),) = await bot.rest.archived_threads(str(channel.id))
-    assert archived == thread
+    (archived,) = (await bot.rest.archived_threads(str(channel.id))).threads
+    assert archived.place == thread
     await bot.rest.revive(thread.channel_id)
     assert await bot.rest.active_threads(str(guild.id)) == (thread,)
 

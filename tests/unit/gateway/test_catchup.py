@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from repobridge_gateway.bot import rest
 from repobridge_gateway.catchup import Ending
 from repobridge_gateway.channels import FixedChannels, Served
 from repobridge_gateway.chat import (
@@ -170,6 +171,79 @@ async def test_a_live_message_in_a_thread_that_nobody_listed_yet_moves_no_cursor
     assert await _queue(store, served, str(thread.id)) == ["told", "missed", "live"]
 
 
+async def test_edits_and_deletions_of_which_nobody_was_told_count_for_what_waits(
+    discord: Discord, channel: Channel, served: Served, ann: Person, store: SqliteStore
+) -> None:
+    async with listening(discord, [served], store) as ears:
+        await ears.catch_up.done()
+        said = [ann.say(channel, text) for text in ("over", "taken", "taken too", "a", "b", "c")]
+        await ears.next_taken_in(ChatMessage, number=6)
+        for each in said[:3]:
+            await store.inbox.next_for(served.uid)
+            if each is said[0]:
+                await store.inbox.submitted(str(each.id), version=1)
+        assert (await store.inbox.next_for(served.uid))[0].kept.message.content == "taken"
+    for each in (said[0], said[1], said[3]):
+        ann.edit(each, f"{each.content}, better")
+    ann.delete(said[4])
+    await store.gaps.distrust()
+    assert await store.inbox.next_for(served.uid) == []
+    before = _reads(discord, channel)
+    async with listening(discord, [served], store) as ears:
+        await ears.caught_up(filled=1)
+    assert _reads(discord, channel) == before + 1
+    assert await _queue(store, served) == ["taken, better", "taken too", "a, better", "c"]
+    assert [each.message.content for each in await store.inbox.orders(served.uid)] == []
+    await store.inbox.submitted(str(said[1].id), version=1, is_duplicate=True)
+    assert [each.message.content for each in await store.inbox.orders(served.uid)] == [
+        "taken, better"
+    ]
+    deleted = await store.inbox.find(str(said[4].id))
+    assert deleted is not None
+    assert deleted.state is InboxState.WITHDRAWN
+
+
+async def test_archives_are_read_back_to_where_they_were_read_before_private_ones_too(
+    discord: Discord,
+    channel: Channel,
+    ann: Person,
+    store: SqliteStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = serving(channel, created_at=discord.clock.wall() - 1)
+    monkeypatch.setattr(rest, "_ARCHIVED", 2)
+    owner = discord.owner_of(channel.guild)
+
+    def archived(name: str, *, is_private: bool = False) -> Channel:
+        thread = discord.world.start_thread(
+            channel, ann.member.user, name=name, is_private=is_private
+        )
+        if is_private:
+            discord.world.join_thread(thread, discord.bot.id)
+        ann.say(thread, name)
+        owner.archive(thread)
+        return thread
+
+    threads = [archived(f"public {number}") for number in range(5)]
+    threads += [archived(f"private {number}", is_private=True) for number in range(3)]
+    async with listening(discord, [served], store) as ears:
+        await ears.catch_up.done()
+    for each in threads:
+        assert await _queue(store, served, str(each.id)) == [each.name]
+    assert [_listed(discord, kind) for kind in ("public", "private")] == [3, 2]
+
+    late = archived("public 5")
+    async with listening(discord, [served], store) as ears:
+        await ears.catch_up.done()
+    assert await _queue(store, served, str(late.id)) == ["public 5"]
+    assert [_listed(discord, kind) for kind in ("public", "private")] == [4, 4]
+
+
+def _listed(discord: Discord, kind: str) -> int:
+    """How often archives of a kind were asked for."""
+    return sum(each.path.endswith(f"/threads/archived/{kind}") for each in discord.requests)
+
+
 async def test_edits_and_deletions_count_while_history_is_being_read(
     discord: Discord, channel: Channel, served: Served, ann: Person, store: SqliteStore
 ) -> None:
@@ -246,7 +320,8 @@ async def test_a_gateway_that_dies_while_a_gap_is_filled_takes_up_where_it_was(
     await discord.until(lambda: _reads(discord, channel) == 2)
     async with listening(discord, [served], store) as ears:
         await ears.caught_up(filled=1)
-    assert _reads(discord, channel) == 4
+    # The first page too: what waits of it may have been edited meanwhile.
+    assert _reads(discord, channel) == 5
     assert len(await _queue(store, served)) == 50
     assert len(await store.inbox.expired(gap.gap_id)) == 200
     assert await _notices(store) == [

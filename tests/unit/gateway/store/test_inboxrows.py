@@ -229,7 +229,7 @@ async def test_a_message_that_is_not_for_us_moves_the_cursor_alone(store: Sqlite
 async def test_live_messages_of_a_gap_wait_and_history_goes_first(store: SqliteStore) -> None:
     await receive(store, 1)
     gap = await miss(store)
-    assert (gap.after, gap.round) == (snowflake(1), 1)
+    assert (gap.after, gap.round) == (snowflake(0), 1)  # what waits is read again
     assert [each.state for each in await receive(store, 5)] == [S.HELD]
     filled = await store.gaps.fill(
         gap, [message(5), message(3), message(2)], through=snowflake(5), is_last=False
@@ -251,11 +251,30 @@ async def test_live_messages_of_a_gap_wait_and_history_goes_first(store: SqliteS
     assert await store.gaps.close_gap(gap, say=[piece("twice")]) is None
 
 
+async def test_history_tells_of_edits_and_deletions_but_not_of_what_people_did_since(
+    store: SqliteStore,
+) -> None:
+    await receive(store, 1, 2, 3, 4)
+    gap = await miss(store)
+    seen = await store.gaps.waiting(CHANNEL)
+    assert seen == dict.fromkeys(map(snowflake, (1, 2, 3, 4)), 1)
+    await store.inbox.edit(edit(2, "newer than the page"))
+    await store.inbox.edit(edit(4, "newer than that it is gone"))
+    page = [message(1, content="edited"), message(2, content="old")]
+    gone = [snowflake(3), snowflake(4)]
+    await store.gaps.fill(gap, page, through=snowflake(4), is_last=True, seen=seen, gone=gone)
+    await store.gaps.close_gap(gap)
+    queue = await store.inbox.queue(BRIDGE, "main")
+    texts = [each.kept.message.content for each in queue]
+    assert texts == ["edited", "newer than the page", "newer than that it is gone"]
+    assert await state_of(store, 3) is S.WITHDRAWN
+
+
 async def test_a_gap_that_opens_again_is_filled_again(store: SqliteStore) -> None:
     gap = await miss(store)
     await store.gaps.fill(gap, [message(1)], through=snowflake(1), is_last=True)
     again = await miss(store)
-    assert again == replace(gap, round=2, after=snowflake(1), filled=1)
+    assert again == replace(gap, round=2, after=snowflake(0), filled=1)
     assert await store.gaps.close_gap(gap) is None
     assert await store.gaps.fill(gap, [message(2)], through=snowflake(2), is_last=True) is None
     assert await store.gaps.close_gap(again) is None
