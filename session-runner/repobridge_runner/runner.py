@@ -10,7 +10,6 @@ import itertools
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from repobridge import names
@@ -27,19 +26,15 @@ from repobridge.session.events import (
 )
 from repobridge.telemetry import Logger
 from repobridge_runner import requests, store
+from repobridge_runner.agentmaker import AgentMaker
 from repobridge_runner.agents.claude import ClaudeAgent
-from repobridge_runner.agents.transcript import transcript_path
 from repobridge_runner.attachments import Attachments
 from repobridge_runner.blobs import BlobStore
-from repobridge_runner.commitidentity import offer_identity
-from repobridge_runner.confinement import closed_to_agents
 from repobridge_runner.counts import Counts
 from repobridge_runner.drain import Drain
 from repobridge_runner.gitcommand import GitError
-from repobridge_runner.hooks import HookServer
 from repobridge_runner.journal import Journal, Transaction
 from repobridge_runner.log import EventLog, LogBounds
-from repobridge_runner.oom import OomCounter, counter_files
 from repobridge_runner.outbox import watch_outbox
 from repobridge_runner.preparation import Preparation
 from repobridge_runner.reaper import Reaper
@@ -80,14 +75,12 @@ class Runner:
             keep_seconds=LogBounds.max_age_seconds,  # as long as the events that name them
         )
         self.attachments = Attachments(settings.state_dir / "attachments")
-        self.hooks = HookServer()
         self.drain = Drain(clock=time.monotonic)
         self.counts = Counts()
-        self.oom = OomCounter(counter_files())
-        self.reaper = Reaper(on_scan=self.oom.observe)
+        self._agents = AgentMaker(settings, environment=environment)
+        self.reaper = Reaper(on_scan=self._agents.oom.observe)
         self.agent_version = ""
         self.submitting = 0
-        self._environment = environment
         self._workspace = Workspace(
             WorkspaceSettings(
                 directory=settings.directory,
@@ -106,11 +99,9 @@ class Runner:
             self._workspace, self.log, beside=self.beside, changed=self.touched
         )
         self._agent_refusal = ""
-        self._closed = closed_to_agents(settings.state_dir, volume=settings.volume)
         self._tasks: asyncio.TaskGroup
         self._own_tasks: set[asyncio.Task[None]] = set()
         self._workspaces: dict[str, WorkspaceChanged] = {}
-        self._identity: dict[str, str] = {}
         self._is_stopping = False
 
     # ------------------------------------------------------------- running
@@ -118,12 +109,7 @@ class Runner:
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Takes up what was left, and prepares the workspace beside it."""
         self._tasks = tasks
-        agent = self.settings.agent
-        # Before any agent: what appears here later is closed to those that run.
-        self._identity = offer_identity(
-            self.settings.state_dir / "gitconfig", name=agent.commit_name, email=agent.commit_email
-        )
-        await self.hooks.start()
+        await self._agents.start()
         rows = await self.journal.read(store.all_sessions)
         await self._cancel_orphans(rows)
         for row in rows:
@@ -149,7 +135,7 @@ class Runner:
                 for session in self.sessions.values()
             )
         )
-        await self.hooks.close()
+        await self._agents.close()
         self._workspace.close()
         await self.journal.close()
 
@@ -249,18 +235,7 @@ class Runner:
 
     def new_agent(self, conversation_id: str) -> ClaudeAgent:
         """An agent that is not started yet."""
-        git_environment = self._workspace.git_environment()
-        given = {**git_environment, **self._identity, **self.settings.agent.environment}
-        return ClaudeAgent(
-            replace(self.settings.agent, environment=given),
-            hooks=self.hooks,
-            config_directory=self.config_directory(conversation_id),
-            closed_directories=self._closed,
-            own_environment=self._environment,
-            held_seconds=int(self.settings.request_expiry_seconds) + 600,
-            clock=time.monotonic,
-            oom=self.oom,
-        )
+        return self._agents.make(conversation_id, git_environment=self._workspace.git_environment())
 
     def session_id(self, conversation_id: str, generation: int) -> str:
         """The session's id, the same on every runner of the bridge."""
@@ -278,11 +253,7 @@ class Runner:
 
     def transcript(self, row: SessionRow) -> Path:
         """The agent's own record of a session."""
-        return transcript_path(
-            self.config_directory(row.conversation_id),
-            Path(row.working_dir or self.settings.directory),
-            row.session_id,
-        )
+        return self._agents.transcript(row)
 
     async def place(self, row: SessionRow) -> Place:
         """Where a session works; waits for the clone."""
@@ -391,7 +362,7 @@ class Runner:
 
     def config_directory(self, conversation_id: str) -> Path:
         """Where the agent of a conversation keeps its own configuration and transcripts."""
-        return self.settings.state_dir / "agents" / names.slug(conversation_id)
+        return self._agents.config_directory(conversation_id)
 
     @property
     def problem(self) -> Refusal | None:
