@@ -7,7 +7,7 @@ time that is left. So a bucket that is full needs no state at all.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from repobridge_gateway.limits.instants import LONGEST, MICROS
 from repobridge_gateway.limits.verdict import Verdict
@@ -19,25 +19,25 @@ class Bucket:
 
     per_second: float
     burst: int
+    interval: int = field(init=False, repr=False, compare=False)
+    """Microseconds until one more may come: rounded up, so that never more come."""
+    filling: int = field(init=False, repr=False, compare=False)
+    """Microseconds in which an empty bucket fills."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.per_second < float("inf")) or self.burst < 0:
             raise ValueError(f"{self} is no limit: neither of its numbers may be below 0")
+        interval = 0
+        if not self.is_unlimited:
+            most = LONGEST // self.burst
+            interval = max(1, math.ceil(min(MICROS / self.per_second, most)))
+        object.__setattr__(self, "interval", interval)
+        object.__setattr__(self, "filling", interval * self.burst)
 
     @property
     def is_unlimited(self) -> bool:
         """It holds nobody up."""
         return self.per_second == 0 or self.burst == 0
-
-    @property
-    def interval(self) -> int:
-        """Microseconds until one more may come: rounded up, so that never more come."""
-        return max(1, math.ceil(min(MICROS / self.per_second, LONGEST // self.burst)))
-
-    @property
-    def filling(self) -> int:
-        """Microseconds in which an empty bucket fills."""
-        return self.interval * self.burst
 
 
 @dataclass(frozen=True, slots=True)

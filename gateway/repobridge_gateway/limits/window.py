@@ -8,9 +8,9 @@ much longer, and never more come than may.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from repobridge_gateway.limits.instants import LONGEST, micros, slack
+from repobridge_gateway.limits.instants import LONGEST, micros, seconds_of, slack
 from repobridge_gateway.limits.verdict import Verdict
 
 EXACT = 64
@@ -25,25 +25,24 @@ class Window:
 
     seconds: float
     requests: int
+    length: int = field(init=False, repr=False, compare=False)
+    """In microseconds."""
+    step: int = field(init=False, repr=False, compare=False)
+    """What instants are rounded up to."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.seconds < float("inf")) or self.requests < 0 or not self.length:
+        is_length = 0 < self.seconds < float("inf")
+        length = micros(min(self.seconds, seconds_of(LONGEST))) if is_length else 0
+        if not length or self.requests < 0:
             raise ValueError(f"{self} is no limit: it needs a length, and no number below 0")
+        object.__setattr__(self, "length", length)
+        step = 1 if self.requests <= EXACT else max(1, length // EXACT)
+        object.__setattr__(self, "step", step)
 
     @property
     def is_unlimited(self) -> bool:
         """It holds nobody up."""
         return self.requests == 0
-
-    @property
-    def length(self) -> int:
-        """In microseconds."""
-        return LONGEST if self.seconds >= LONGEST / 1e6 else micros(self.seconds)
-
-    @property
-    def step(self) -> int:
-        """What instants are rounded up to."""
-        return 1 if self.requests <= EXACT else max(1, self.length // EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,12 @@ def expiry(window: Window, state: WindowState) -> int:
 def _seen(window: Window, state: WindowState, now: int) -> tuple[tuple[int, int], ...]:
     """What still counts; nothing lies further in the future than rounding, or a jitter, puts it."""
     latest = now + slack(window.length)
+    if (
+        state.entries
+        and state.entries[0][0] + window.length > now
+        and state.entries[-1][0] <= latest
+    ):
+        return state.entries  # as most often: nothing is over, and no clock was set back
     seen: list[tuple[int, int]] = []
     for instant, count in state.entries:
         at = min(instant, latest)
