@@ -46,6 +46,8 @@ from repobridge_gateway.threadlists import is_final
 
 WAITING = 10_000
 """Events that may wait to be taken in."""
+TOLD_AGAIN_SECONDS = 60.0
+"""For so long somebody who may not ask is not told so again in the same channel."""
 _STORE_AGAIN_SECONDS = 1.0
 _NO_WORDS = (
     "There is nothing in that for the agent to read: of what is forwarded, of polls and of stickers"
@@ -125,6 +127,8 @@ class Reception:
         self._lanes: dict[str, deque[ChatEvent]] = {}
         self._waiting = 0
         self._parents: dict[str, Place] = {}
+        self._refused: dict[tuple[str, str], tuple[str, float]] = {}
+        """By channel and person, which message was refused last with a word, and when."""
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -226,7 +230,11 @@ class Reception:
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             self._hearers.text_command(message, served)
             return
-        if why := await self._not_allowed(message, served, text) or _why_unread(message):
+        why_not = await self._not_allowed(message, served, text)
+        if why_not and self._has_read_why(message):
+            await self._store.inbox.pass_by(place.channel_id, message.message_id)
+            return
+        if why := why_not or _why_unread(message):
             said = sentence(f"refused {message.message_id}", place.channel_id, why,
                             reply_to=message.message_id)  # fmt: skip
             # In this order: what is only said again after a crash is said once.
@@ -254,6 +262,20 @@ class Reception:
             _log.warning("roles not known", user=author.user_id, error=str(error))
             return ""
         return found.refusal
+
+    def _has_read_why(self, message: ChatMessage) -> bool:
+        """Whether somebody was told a moment ago why they may not ask there.
+
+        Who goes on writing would have us say it each time, for all of the channel to read.
+        """
+        place, now = (message.place.channel_id, message.author.user_id), self._clock()
+        told_id, told_at = self._refused.get(place, ("", 0.0))
+        if told_id not in {"", message.message_id} and 0 <= now - told_at < TOLD_AGAIN_SECONDS:
+            return True
+        if len(self._refused) >= WAITING:
+            self._refused.clear()
+        self._refused[place] = message.message_id, now
+        return False
 
     async def _edited(self, event: MessageEdited) -> None:
         text = "That message was edited, but the agent had begun with it; `/cancel` stops it."

@@ -31,7 +31,7 @@ from repobridge_gateway.chat import (
 )
 from repobridge_gateway.inbox import InboxState
 from repobridge_gateway.outbox import Outgoing
-from repobridge_gateway.reception import Reception
+from repobridge_gateway.reception import TOLD_AGAIN_SECONDS, Reception
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.unit.gateway.bridges import HandBridge
@@ -115,7 +115,9 @@ class Desk:
             places=self.around,
             members=Members(self.around, clock=lambda: 0.0),
             hearers=self.around,
+            clock=lambda: self.now,
         )
+        self.now = 0.0
 
     async def take_in(self, *events: object) -> None:
         """Has events taken in, to the last."""
@@ -203,6 +205,23 @@ async def test_who_may_not_ask_is_told_so_once_and_nothing_is_kept(tmp_path: Pat
         assert (said.turn, said.reply_to) == ("refused 1", "1")
         assert "You may not ask here; <@&role> may." in said.payload
         assert await desk.kept() == ["message 2"]
+
+
+async def test_who_goes_on_writing_where_they_may_not_ask_is_told_so_again_after_a_minute(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path, access=RULES) as desk:
+        await desk.take_in(message(1, author="bob"), message(2, author="bob"))
+        await desk.take_in(message(3, author="eve"))
+        desk.now = TOLD_AGAIN_SECONDS
+        await desk.take_in(message(4, author="bob"))
+        told = []
+        while due := await desk.store.outbox.due():
+            told += [each.reply_to for each in await desk.said()]
+            for each in due:
+                await desk.store.outbox.sent(each.send_id, message_id=str(len(told)))
+        assert told == ["1", "3", "4"]
+        assert await desk.kept() == []
 
 
 async def test_somebody_whose_roles_cannot_be_learned_now_is_kept_to_be_asked_later(
