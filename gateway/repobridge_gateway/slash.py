@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ CHECK_SECONDS = 1.5
 """What can't be checked in so long is not begun: Discord waits three seconds."""
 MOST_AT_ONCE = 1_000
 _ANSWER_UNITS = 1_900
+_CHOICE_LENGTH = 100
 _NO_BRIDGE = "This channel belongs to no repository."
 _TEXTS = {
     Command.HELP: Slash.HELP,
@@ -57,8 +58,11 @@ class Answering(Threads, Protocol):
     async def follow(self, interaction: Interaction, piece: Piece) -> None:
         """Fills the answer in."""
 
-    async def complete(self, interaction: Interaction, choices: list[str]) -> None:
-        """Offers what an option may be completed to."""
+    async def complete(self, interaction: Interaction, choices: Mapping[str, str]) -> None:
+        """Offers what an option may be completed to: each as it is shown, and its value."""
+
+    def name_of(self, channel_id: str) -> str:
+        """What a channel or thread is called; empty where nobody has told."""
 
     async def place(self, channel_id: str) -> Place:
         """Where a channel is."""
@@ -172,13 +176,30 @@ class SlashCommands:
 
     async def _complete(self, interaction: Interaction) -> None:
         typed = "".join(interaction.fields.get(interaction.focused, ())).strip().casefold()
-        offered: list[str] = []
+        offered: Mapping[str, str] = {}
         if interaction.focused == "model":
-            offered = await self._models(interaction)
+            offered = {each: each for each in await self._models(interaction)}
         elif interaction.focused == "session":
-            offered = await self._sessions(interaction)
-        fit = [each for each in offered if typed in each.casefold()]
+            offered = self._titled(await self._sessions(interaction), interaction.place)
+        fit = {
+            shown: value
+            for shown, value in offered.items()
+            if typed in shown.casefold() or typed in value
+        }
         await self._rest.complete(interaction, fit)
+
+    def _titled(self, conversations: Iterable[str], place: Place) -> dict[str, str]:
+        """Conversations by what people call them: the channel's own, and threads."""
+        served = served_at(self._channels, place)
+        titled: dict[str, str] = {}
+        for each in conversations:
+            title = self._rest.name_of(each) if each.isdecimal() else ""
+            if each == MAIN_CONVERSATION and served is not None:
+                name = self._rest.name_of(served.channel_id)
+                title = f"#{name}" if name else ""
+            shown = title[:_CHOICE_LENGTH] or each
+            titled[shown if shown not in titled else f"{shown[:70]} ({each})"] = each
+        return titled
 
     async def _models(self, interaction: Interaction) -> list[str]:
         """The models that somebody may choose."""

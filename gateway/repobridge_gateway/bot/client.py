@@ -81,7 +81,12 @@ class Bot:
         """
         self._settings = settings
         self._client = _Client(settings, hear, answered)
-        self.rest = Rest(self._client.http, pacer, told=self._client.told_place)
+        self.rest = Rest(
+            self._client.http,
+            pacer,
+            told=self._client.told_place,
+            named=self._client.told_name,
+        )
 
     def roles(self, guild_id: str) -> Mapping[str, str] | None:
         """The names of a guild's roles by their ids; None where Discord has not told of it yet."""
@@ -172,8 +177,13 @@ class _Client(discord.AutoShardedClient):
         """Where a channel or thread is that we were told of."""
         found = self.get_channel(int(channel_id))
         if isinstance(found, discord.abc.GuildChannel | discord.Thread):
-            return place_of(found, guild_id=found.guild.id)
+            me = self.user.id if self.user is not None else 0
+            return place_of(found, guild_id=found.guild.id, me=me)
         return None
+
+    def told_name(self, channel_id: str) -> str:
+        """What a channel or thread is called that we were told of; empty for any other."""
+        return str(getattr(self.get_channel(int(channel_id)), "name", ""))
 
     # ----------------------------------------------------------- connection
 

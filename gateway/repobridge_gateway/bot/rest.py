@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import discord
@@ -55,8 +56,10 @@ class Rest:
         pacer: Pacer,
         *,
         told: Callable[[str], Place | None] = lambda channel_id: None,
+        named: Callable[[str], str] = lambda channel_id: "",
     ) -> None:
-        """`told` says where a channel is that the websocket has told of."""
+        """`told` says where a channel is that the websocket has told of, and `named` its name."""
+        self._named = named
         self._http = http
         self._pacer = pacer
         self._told = told
@@ -193,6 +196,10 @@ class Rest:
         route = Route("GET", "/channels/{channel_id}", channel_id=channel_id)
         return self._place(await self._paced(route, Priority.READING))
 
+    def name_of(self, channel_id: str) -> str:
+        """What a channel or thread is called, as far as the websocket has told; else empty."""
+        return self._named(channel_id)
+
     # -------------------------------------------------------------- threads
 
     async def open_thread(self, channel_id: str, message_id: str, name: str) -> Place:
@@ -298,9 +305,10 @@ class Rest:
         """Opens a form."""
         await self._answer(interaction, _MODAL, modal_payload(modal))
 
-    async def complete(self, interaction: Interaction, choices: Sequence[str]) -> None:
-        """Offers what an option may be completed to."""
-        offered = [{"name": each, "value": each} for each in choices[:_CHOICES_AT_MOST]]
+    async def complete(self, interaction: Interaction, choices: Mapping[str, str]) -> None:
+        """Offers what an option may be completed to: each as it is shown, and its value."""
+        first = islice(choices.items(), _CHOICES_AT_MOST)
+        offered = [{"name": shown, "value": value} for shown, value in first]
         await self._answer(interaction, _CHOICES, {"choices": offered})
 
     async def follow(self, interaction: Interaction, piece: Piece) -> None:

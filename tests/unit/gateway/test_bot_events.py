@@ -173,8 +173,8 @@ async def test_clicks_choices_forms_and_commands_carry_who_and_what(discord: Dis
         asked = await bot.next(Interaction, number=4)
         assert (asked.kind, asked.focused) == (InteractionKind.AUTOCOMPLETE, "title")
         assert asked.fields == {"title": ("a",)}
-        await bot.rest.complete(asked, ["abc"])
-        assert (await completing).choices == {"abc": "abc"}
+        await bot.rest.complete(asked, {"The alphabet": "abc"})
+        assert (await completing).choices == {"The alphabet": "abc"}
 
         deferring = asyncio.create_task(ann.command(channel, "new", title="later"))
         late = await bot.next(Interaction, number=5)
@@ -217,8 +217,9 @@ async def test_reactions_threads_and_channels_that_go_are_told(discord: Discord)
         other = ann.say(channel, "another")
         ours = await bot.rest.open_thread(str(channel.id), str(other.id), "ours")
         await discord.until(lambda: bot.of(ThreadSeen)[-1].name == "ours")
-        places = [ours, bot.of(ThreadSeen)[-1].place, seen.place]
-        assert [each.is_ours for each in places] == [True, True, False]
+        places = [ours, bot.of(ThreadSeen)[-1].place, await bot.rest.place(ours.channel_id)]
+        assert places == [ours] * 3
+        assert (ours.is_ours, seen.place.is_ours) == (True, False)
         ann.archive(thread)
         await discord.until(lambda: bot.of(ThreadSeen)[-1].is_archived)
         discord.delete_channel(thread)

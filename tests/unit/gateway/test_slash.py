@@ -217,12 +217,18 @@ async def test_options_are_completed_with_models_and_sessions(
     models = await manager.autocomplete(stage.channel, "model", "model", "OP")
     assert models.choices == {"opus": "opus", "opusplan": "opusplan"}
     asleep = await manager.autocomplete(stage.channel, "status", "session", "")
-    assert asleep.choices == {"main": "main"}
+    assert asleep.choices == {"#payments": "main"}
+    thread = manager.open_thread(stage.channel, "The red build")
     async with stage.bridge.joined(runner):
         await runner.turn("hello", conversation_id="main")
         await runner.turn("hello", conversation_id="4711")
+        await runner.turn("hello", conversation_id=str(thread.id))
         found = await manager.autocomplete(stage.channel, "diff", "session", "")
-        assert set(found.choices) == {"main", "4711"}
+        assert found.choices == {
+            "#payments": "main", "4711": "4711", "The red build": str(thread.id)
+        }  # fmt: skip
+        red = await manager.autocomplete(thread, "diff", "session", "RED")
+        assert red.choices == {"The red build": str(thread.id)}
     nobody = await stage.people["passer_by"].autocomplete(stage.channel, "diff", "session", "")
     assert nobody.choices == {}
 
