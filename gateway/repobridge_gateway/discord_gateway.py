@@ -125,6 +125,7 @@ class _Serving:
     ) -> None:
         self._metrics = metrics
         self._store = store
+        self._channels = channels
         self._companion = companion
         self._authority = authority
         self._pacer = Pacer(per_second=settings.calls_per_second)
@@ -247,7 +248,8 @@ class _Serving:
     async def _trim(self) -> None:
         while True:
             try:
-                rows = await self._store.trim()
+                served = [each.uid for each in self._channels.served.value.values()]
+                rows = await self._store.trim(served)
                 _log.debug("store trimmed", rows=rows)
             except Refusal as refusal:
                 # On a full or locked disk everything else waits for its turn: so does this.

@@ -369,8 +369,11 @@ class Store(Protocol):
     def clicks(self) -> ClickStore:
         """Decisions."""
 
-    async def trim(self) -> int:
-        """Forgets what was over 30 days ago, in small steps; how many rows."""
+    async def trim(self, served: Collection[str]) -> int:
+        """Forgets what was over 30 days ago, or waited as long for a bridge that is not served.
+
+        In small steps; how many rows. Where nothing is served, nothing that waits is forgotten.
+        """
 
     async def close(self) -> None:
         """Lets go of it."""

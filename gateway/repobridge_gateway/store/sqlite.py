@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from repobridge_gateway.store import trimming
@@ -47,9 +47,9 @@ class SqliteStore:
         """How many commits were made since it was opened."""
         return self._database.commits
 
-    async def trim(self) -> int:
-        """Forgets what was over 30 days ago, in small steps; how many rows."""
-        return await trimming.trim(self._database)
+    async def trim(self, served: Collection[str]) -> int:
+        """Forgets what was over 30 days ago, or waited as long for a bridge that is not served."""
+        return await trimming.trim(self._database, served)
 
     async def close(self) -> None:
         """Makes everything called before durable, and lets go of the directory."""

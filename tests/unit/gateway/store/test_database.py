@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import Cursor
 from repobridge_gateway.inbox import InboxState
+from repobridge_gateway.outbox import Live
 from repobridge_gateway.store import trimming
 from repobridge_gateway.store.database import Database, StoreError, Transaction
 from repobridge_gateway.store.port import Delivery
@@ -26,6 +28,7 @@ from tests.unit.gateway.store.chats import (
     BRIDGE,
     CHANNEL,
     NOW,
+    OTHER_BRIDGE,
     Clock,
     message,
     open_store,
@@ -204,13 +207,13 @@ async def test_what_was_over_thirty_days_ago_is_forgotten_and_nothing_else(
         Delivery(bridge=BRIDGE, cursor=Cursor("log", 2), resolved=(ASKED.request_id,))
     )
     clock.now = NOW + 29 * DAY
-    assert await store.trim() == 0
+    assert await store.trim([BRIDGE]) == 0
     await store.inbox.delete(CHANNEL, [snowflake(3)])
 
     clock.now = NOW + 31 * DAY
 
     # Messages 1 and 2, the piece that stands, the request, and its click.
-    assert await store.trim() == 5
+    assert await store.trim([BRIDGE]) == 5
     found = [await store.inbox.find(snowflake(number)) for number in range(1, 5)]
     assert [each and each.state for each in found] == [
         None,
@@ -220,7 +223,35 @@ async def test_what_was_over_thirty_days_ago_is_forgotten_and_nothing_else(
     ]
     assert await store.outbox.counts() == {"PENDING": 1, "TRYING": 0, "DONE": 0, "LOST": 0}
     assert await store.outbox.ack(BRIDGE) == Cursor("log", 0)
-    assert await store.trim() == 0
+    assert await store.trim([BRIDGE]) == 0
+
+
+async def test_what_waits_for_a_bridge_that_is_not_served_is_forgotten_after_thirty_days_too(
+    store: SqliteStore, clock: Clock
+) -> None:
+    for number, bridge in ((1, BRIDGE), (2, OTHER_BRIDGE)):
+        await store.inbox.receive(message(number), bridge=bridge, conversation="main")
+    gone = Delivery(bridge=OTHER_BRIDGE, cursor=Cursor("log", 1))
+    asked = replace(ASKED, ulid=f"{ASKED.ulid[:-1]}X", bridge=OTHER_BRIDGE)
+    await store.outbox.deliver(replace(gone, asked=(asked,)))
+    await store.outbox.deliver(Delivery(bridge=BRIDGE, cursor=Cursor("log", 1), asked=(ASKED,)))
+    for number, each in ((1, ASKED), (2, asked)):
+        await store.clicks.click(replace(click(number), ulid=each.ulid))
+    live = Live(bridge=BRIDGE, turn="t", channel_id=CHANNEL, nonce="n", made_at=clock.now)
+    await store.outbox.put_live(live)
+    clock.now += 29 * DAY
+    await store.outbox.put_live(replace(live, turn="t2", nonce="n2", made_at=clock.now))
+    assert await store.trim([BRIDGE]) == 0
+    clock.now += 2 * DAY
+
+    assert await store.trim([]) == 1  # the live message of a turn that nobody follows
+    # The other's message, the request, and the click that nobody will carry out.
+    assert await store.trim([BRIDGE]) == 3
+    assert [each.turn for each in await store.outbox.lives()] == ["t2"]
+    assert list(await store.inbox.work()) == [BRIDGE]
+    assert [each.ulid for each in await store.clicks.open_requests()] == [ASKED.ulid]
+    assert [each.ulid for _, each in await store.clicks.undecided()] == [ASKED.ulid]
+    assert await store.outbox.delivered(OTHER_BRIDGE) == gone.cursor
 
 
 async def test_what_is_forgotten_gives_its_disk_back_in_small_steps(
@@ -236,7 +267,7 @@ async def test_what_is_forgotten_gives_its_disk_back_in_small_steps(
         await store.outbox.sent(due.send_id, message_id="1")
     clock.now += 31 * DAY
     before = store.commits
-    assert await store.trim() == 100
+    assert await store.trim([BRIDGE]) == 100
     assert store.commits - before > 10
     await store.close()
     assert os.stat(tmp_path / "gateway.sqlite").st_size < 1 << 20
