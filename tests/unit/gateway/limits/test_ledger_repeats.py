@@ -96,7 +96,7 @@ async def test_a_gateway_killed_at_any_commit_begins_again_and_charges_the_same(
 async def test_two_gateways_that_note_the_same_at_once_note_it_once(
     valkey: ValkeyServer, clock: Clock, expected: State
 ) -> None:
-    settings = ValkeySettings(url=valkey.url, prefix=uuid.uuid4().hex)
+    settings = ValkeySettings(url=valkey.url, prefix=uuid.uuid4().hex, timeout_seconds=60)
     one, other = (ValkeyLedger(settings, clock=clock) for _ in range(2))
     await asyncio.gather(live(one), live(other))
     assert await state_of(one) == expected

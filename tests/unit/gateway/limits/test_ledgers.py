@@ -70,7 +70,7 @@ async def ledger(
             await store.close()
         case _:
             server: ValkeyServer = request.getfixturevalue("valkey")
-            settings = ValkeySettings(url=server.url, prefix=uuid.uuid4().hex)
+            settings = ValkeySettings(url=server.url, prefix=uuid.uuid4().hex, timeout_seconds=60)
             ledger = ValkeyLedger(settings, clock=clock)
             yield ledger
             await ledger.close()

@@ -63,6 +63,11 @@ def server(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.stop()
 
 
+def patient(url: str) -> ValkeySettings:
+    """Settings for a machine on which everything takes long."""
+    return ValkeySettings(url=url, timeout_seconds=60)
+
+
 async def refusal_of(ledger: ValkeyLedger) -> tuple[Status, str]:
     with pytest.raises(Refusal) as refused:
         await ledger.charge(charge(99, USER_BUCKET))
@@ -80,7 +85,7 @@ async def until_granted(ledger: ValkeyLedger, number: int) -> Answer:
 async def test_a_server_that_is_down_is_said_and_used_as_soon_as_it_is_up(
     server: ValkeyServer, opened: Open
 ) -> None:
-    ledger = opened(ValkeySettings(url=server.url))
+    ledger = opened(patient(server.url))
     assert await refusal_of(ledger) == UNREACHABLE
     server.start()
     assert (await until_granted(ledger, 1)).is_granted
@@ -92,16 +97,16 @@ async def test_a_server_that_hangs_is_given_up_and_charges_once_when_it_goes_on(
     server: ValkeyServer, opened: Open
 ) -> None:
     server.start()
-    patient = opened(ValkeySettings(url=server.url, timeout_seconds=60))
-    hasty = opened(ValkeySettings(url=server.url, timeout_seconds=0.2))
-    await patient.charge(charge(1, USER_BUCKET))
+    ledger = opened(patient(server.url))
+    hasty = opened(replace(patient(server.url), timeout_seconds=0.2))
+    await ledger.charge(charge(1, USER_BUCKET))
     await until_granted(hasty, 1)
     server.freeze()
     assert await refusal_of(hasty) == UNREACHABLE
     server.thaw()
     # What was asked of the server while it hung it may have done since: under the same id.
-    assert (await patient.charge(charge(99, USER_BUCKET))).is_granted
-    answers = [await patient.charge(charge(number, USER_BUCKET)) for number in (2, 3)]
+    assert (await ledger.charge(charge(99, USER_BUCKET))).is_granted
+    answers = [await ledger.charge(charge(number, USER_BUCKET)) for number in (2, 3)]
     assert [answer.is_granted for answer in answers] == [True, False]
 
 
@@ -109,7 +114,7 @@ async def test_whoever_goes_while_the_server_hangs_takes_nobody_along(
     server: ValkeyServer, opened: Open
 ) -> None:
     server.start()
-    ledger = opened(ValkeySettings(url=server.url, timeout_seconds=60))
+    ledger = opened(patient(server.url))
     await ledger.charge(charge(0, USER_BUCKET))
     server.freeze()
     callers = [asyncio.create_task(ledger.charge(charge(n, LARGE))) for n in range(10)]
@@ -130,7 +135,7 @@ async def test_scripts_that_a_server_has_forgotten_are_given_to_it_again(
     server: ValkeyServer, opened: Open
 ) -> None:
     server.start()
-    ledger = opened(ValkeySettings(url=server.url))
+    ledger = opened(patient(server.url))
     for _ in range(2):
         with redis.Redis(port=server.port) as client:
             client.script_flush()
@@ -150,7 +155,7 @@ async def test_a_server_that_was_emptied_begins_anew_and_it_is_said(
     server: ValkeyServer, opened: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.start()
-    ledger = opened(ValkeySettings(url=server.url))
+    ledger = opened(patient(server.url))
     with caplog.at_level(logging.WARNING):
         for number in range(4):
             await ledger.charge(charge(number, USER_BUCKET))
@@ -170,7 +175,7 @@ async def test_a_server_without_memory_says_so_and_writes_nothing(
     server: ValkeyServer, opened: Open
 ) -> None:
     server.start()
-    ledger = opened(ValkeySettings(url=server.url))
+    ledger = opened(patient(server.url))
     await ledger.charge(charge(1, USER_BUCKET))
     with redis.Redis(port=server.port) as client:
         client.config_set("maxmemory", 1)
@@ -181,12 +186,12 @@ async def test_a_server_without_memory_says_so_and_writes_nothing(
 
 async def test_a_replica_is_not_written_to(server: ValkeyServer, opened: Open) -> None:
     server.start("--replicaof", "127.0.0.1", "1")
-    assert await refusal_of(opened(ValkeySettings(url=server.url))) == UNREACHABLE
+    assert await refusal_of(opened(patient(server.url))) == UNREACHABLE
 
 
 async def test_passwords_and_rights_are_asked_for(server: ValkeyServer, opened: Open) -> None:
     server.start("--requirepass", "secret", "--user", "reader", "on", ">r", "~*", "+@read")
-    settings = ValkeySettings(url=server.url)
+    settings = patient(server.url)
     assert await refusal_of(opened(settings)) == DENIED
     assert await refusal_of(opened(replace(settings, password="wrong"))) == DENIED
     assert await refusal_of(opened(replace(settings, username="reader", password="r"))) == DENIED
@@ -197,7 +202,7 @@ async def test_passwords_and_rights_are_asked_for(server: ValkeyServer, opened: 
 async def test_a_cluster_is_used_by_a_client_that_knows_it_whole(
     valkey: ValkeyServer, opened: Open
 ) -> None:
-    settings = ValkeySettings(url=valkey.url, prefix="whole", is_cluster=True)
+    settings = replace(patient(valkey.url), prefix="whole", is_cluster=True)
     ledger = opened(settings)
     await ledger.charge(charge(1, USER_BUCKET))
     await ledger.spend(spending("t", Used(output=1), DAILY))
@@ -212,7 +217,7 @@ async def test_a_server_is_known_by_its_certificate(tmp_path: Path, opened: Open
     options = ("--tls-port", str(port), "--tls-auth-clients", "no")
     files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate))
     with serving(tmp_path, (*options, *files, "--port", "0")):
-        settings = ValkeySettings(url=f"rediss://localhost:{port}/0")
+        settings = patient(f"rediss://localhost:{port}/0")
         trusting = opened(replace(settings, ca_file=str(certificate)))
         assert (await trusting.charge(charge(1, USER_BUCKET))).is_granted
         assert await refusal_of(opened(replace(settings, ca_file=str(other)))) == UNREACHABLE
