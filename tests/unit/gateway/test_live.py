@@ -62,7 +62,9 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(live, "PACE_SECONDS", 0.05)  # this Discord limits nobody
+    monkeypatch.setattr(live, "SLOWEST_SECONDS", 0.5)
     async with Discord(limits=GENEROUS) as discord:
         channel = discord.add_channel(discord.add_guild("acme"), "payments")
         store = await SqliteStore.open(tmp_path / "store")

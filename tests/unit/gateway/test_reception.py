@@ -235,8 +235,9 @@ async def test_somebody_whose_roles_cannot_be_learned_now_is_kept_to_be_asked_la
 
 
 async def test_the_channel_of_a_thread_that_nobody_told_of_is_asked_for_until_it_is_known(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(receiving, "_STORE_AGAIN_SECONDS", 0.01)
     async with a_desk(tmp_path) as desk:
         a_page = "Discord says 404: a page instead of an answer"
         desk.around.failures = [
