@@ -1,4 +1,4 @@
-"""What a session puts out between its turns reaches its channel, whatever it is called or lost."""
+"""What people and agents write and attach comes through, whatever it is, and does no harm."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 from repobridge.session import events as ev
 from repobridge_gateway.render.pieces import FILE_BYTES
+from tests.fakes.anthropic import FakeAnthropic, Text
 from tests.fakes.discord import GENEROUS, Discord
 from tests.fakes.scripted_claude.installed import ScriptedClaude
+from tests.live_runner import live_runner
+from tests.session.conftest import make_repository
 from tests.session.faulty import scripted_runner
-from tests.unit.gateway.stage import staged
+from tests.unit.gateway.stage import Stage, staged
 
 FILES = {"Ärger @everyone 1.txt": 5, "large.bin": FILE_BYTES + 1, "lost.txt": 6}
 
@@ -47,3 +50,53 @@ async def test_files_between_turns_come_under_a_name_that_can_be_sent_or_it_is_s
             "-# `lost.txt` is not kept any more. If the session still has it, ask for it again.",
         ]
         assert discord.failures == []
+
+
+ZALGO, TURNED = "z" + "\u0336\u0315\u0489" * 40, "\u202eesrever\u202c"
+NAMES = ["../../" + TURNED + ".txt", "CON", "a" * 250 + ".txt", "same.txt"]
+
+
+async def test_no_secret_no_ping_and_no_trick_passes_between_people_and_an_agent(
+    tmp_path: Path, stage: Stage, claude_path: Path, anthropic_api: FakeAnthropic
+) -> None:
+    asker, role = stage.people["asker"], stage.people["manager"].member.role_ids[0]
+    key = anthropic_api.key
+    pings = f"@everyone @here <@{stage.people['manager'].id}> <@&{role}>"
+    told = f"{pings} {ZALGO} {TURNED} the key is {key}, again {key}\n"
+    anthropic_api.script(Text([told[at : at + 7] for at in range(0, len(told), 7)]))
+    text = f"{pings} {ZALGO} {TURNED} "
+    said = asker.say(
+        stage.channel,
+        text + "x" * (4000 - len(text)),
+        files=dict.fromkeys(NAMES, b"harmless\n"),
+    )
+    directory = tmp_path / "work"
+    make_repository(directory)
+    await stage.receive(said)
+    desk = stage.desk()
+    stage.begin(asyncio.create_task(desk.run()))
+    desk.handover.look()
+    async with (
+        live_runner(directory, tmp_path / "home", claude=claude_path, api=anthropic_api) as live,
+        stage.bridge.joined(live),
+    ):
+        answer = await stage.discord.until_seen(
+            stage.channel, lambda each: each.reply_to == said.id
+        )
+        await live.ended(str(said.id))
+    assert answer.pings == (asker.name,)
+    assert "everyone" in answer.content
+    bodies = [str(each.body) for each in stage.discord.requests]
+    assert any("the key is" in each for each in bodies)
+    assert not [each for each in bodies if key in each or "\u202e" in each]
+    prompt = anthropic_api.requests[-1].last_user_text
+    paths = [Path(line.split(": ", 1)[1].rstrip("]")) for line in prompt.splitlines()[1:5]]
+    (folder,) = {path.parent for path in paths}
+    assert folder.is_relative_to(live.settings.state_dir)
+    assert [path.name for path in paths] == [
+        "esrever.txt",
+        "_CON",
+        NAMES[2][:236] + ".txt",
+        NAMES[3],
+    ]
+    assert prompt.endswith("x" * 3000)
