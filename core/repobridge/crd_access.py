@@ -125,6 +125,6 @@ class Access(Model):
     turns, allow things for good; manage_prompts: change a chat's prompts; unlimited_rate,
     unlimited_tokens: not be held to the limits for each person."""
     models: Annotated[tuple[ModelName, ...], Field(max_length=8), ListSet()] = ()
-    """Which models they may use, by the names that are given to the agent, * for all, default for
-    the agent's own choice; absent: the bridge's own alone."""
+    """Which models they may use, by the names that are given to the agent: * for all, own for the
+    bridge's own, default for the agent's choice; absent: the bridge's own alone."""
     limits: Limits | None = None

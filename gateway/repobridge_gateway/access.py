@@ -14,6 +14,8 @@ from repobridge_gateway.pacer import Overloaded
 FRESH_SECONDS = 60.0
 """How old what is known of somebody's roles may be when something is done in their name."""
 EVERY_MODEL = "*"
+OWN_MODEL = "own"
+"""The model that a bridge is set to use, whichever it is; its runner knows."""
 DEFAULT_MODEL = "default"
 """What the model of an agent is called that was told of none."""
 _REMEMBERED = 10_000
@@ -121,10 +123,10 @@ class Access:
         """The rules that are about somebody."""
         return tuple(rule for rule in self.rules if rule.fits(person))
 
-    def models(self, person: Person, *, own: str) -> frozenset[str]:
-        """The models that somebody may use where the bridge's own is `own`; `*` stands for all."""
+    def models(self, person: Person) -> frozenset[str]:
+        """The models that somebody may use; `*` stands for all, `own` for the bridge's own."""
         said = frozenset().union(*(rule.models for rule in self.of(person)))
-        return said or frozenset({own or DEFAULT_MODEL})
+        return said or frozenset({OWN_MODEL})
 
     def _giving(self, permission: Permission) -> Iterable[Rule]:
         rules = self.wide if permission in GUILD_WIDE else self.rules
@@ -223,13 +225,22 @@ def refusal_sentence(access: Access, permission: Permission) -> str:
     return f"You may not {what}; {roles} may." if roles else f"You may not {what} here."
 
 
-def model_refusal(models: Iterable[str], model: str) -> str:
-    """What somebody reads who may use these models, and not the one that they chose."""
-    return f"You may not choose {model} here; you may use {', '.join(sorted(models))}."
+def named(models: Iterable[str], *, own: str) -> tuple[str, ...]:
+    """Models by their names, where the bridge's own is `own`; empty: its agent chooses."""
+    names = {(own or DEFAULT_MODEL) if each == OWN_MODEL else each for each in models}
+    return tuple(sorted(names))
+
+
+def model_refusal(models: Iterable[str], model: str, *, own: str) -> str:
+    """What somebody reads who may use these models, and not the one that they chose; empty: may."""
+    names = named(models, own=own)
+    if model in names or EVERY_MODEL in names:
+        return ""
+    return f"You may not choose {model} here; you may use {', '.join(names)}."
 
 
 __all__ = [
-    "DEFAULT_MODEL", "EVERY_MODEL", "FRESH_SECONDS", "GUILD_WIDE", "OPEN", "Access",
-    "AccessSource", "MemberSource", "Members", "Permission", "Rule", "model_refusal",
+    "DEFAULT_MODEL", "EVERY_MODEL", "FRESH_SECONDS", "GUILD_WIDE", "OPEN", "OWN_MODEL", "Access",
+    "AccessSource", "MemberSource", "Members", "Permission", "Rule", "model_refusal", "named",
     "refusal_sentence",
 ]  # fmt: skip

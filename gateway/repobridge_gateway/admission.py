@@ -27,7 +27,7 @@ class Admission:
     refusal: str = ""
     """What its author reads who may not; empty: they may."""
     models: tuple[str, ...] = ()
-    """Those that they may use; none: any."""
+    """Those that they may use, as a runner takes them; none: any."""
 
 
 async def admission(
@@ -55,11 +55,12 @@ async def admission(
     for permission in _demanded(text):
         if not access.may(person, permission):
             return Admission(refusal_sentence(access, permission))
-    models = access.models(person, own=served.model)
+    models = access.models(person)
     if EVERY_MODEL in models:
         return Admission()
-    if (chosen := _chosen_model(text)) and chosen not in models:
-        return Admission(model_refusal(models, chosen))
+    chosen = _chosen_model(text)
+    if chosen and (why := model_refusal(models, chosen, own=served.model)):
+        return Admission(why)
     return Admission(models=tuple(sorted(models)))
 
 

@@ -9,12 +9,7 @@ from typing import Protocol
 
 from repobridge.errors import Refusal
 from repobridge.session.events import Actor
-from repobridge_gateway.access import (
-    EVERY_MODEL,
-    Permission,
-    model_refusal,
-    refusal_sentence,
-)
+from repobridge_gateway.access import Permission, model_refusal, refusal_sentence
 from repobridge_gateway.blobtext import LARGEST_BYTES, blob_text
 from repobridge_gateway.channels import Served
 from repobridge_gateway.chat import Person, Place
@@ -123,9 +118,8 @@ class Controls:
         if not access.may(order.person, needed):
             return refusal_sentence(access, needed)
         if order.command is Slash.MODEL:
-            models = access.models(order.person, own=order.served.model)
-            if not models & {EVERY_MODEL, order.option}:
-                return model_refusal(models, escaped(order.option))
+            models = access.models(order.person)
+            return escaped(model_refusal(models, order.option, own=order.served.model))
         return ""
 
     async def carry_out(self, order: Order) -> Piece:

@@ -17,7 +17,7 @@ from repobridge.errors import Refusal
 from repobridge.session.events import MAIN_CONVERSATION
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
-from repobridge_gateway.access import EVERY_MODEL, Members, Permission
+from repobridge_gateway.access import EVERY_MODEL, Members, Permission, named
 from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
 from repobridge_gateway.chat import ChatError, ChatMessage, Interaction, InteractionKind, Place
 from repobridge_gateway.commands import Command, Reply, ToGateway
@@ -214,8 +214,8 @@ class SlashCommands:
         access = served.access.at(interaction.place.guild_id)
         if not access.may(interaction.person, SPECS[Slash.MODEL].permission):
             return []
-        models = access.models(interaction.person, own=served.model)
-        return list(MODELS) if EVERY_MODEL in models else sorted(models)
+        models = named(access.models(interaction.person), own=served.model)
+        return list(MODELS) if EVERY_MODEL in models else list(models)
 
     async def _sessions(self, interaction: Interaction) -> list[str]:
         """The conversations of a bridge, as far as that is known without waking it."""

@@ -13,6 +13,8 @@ from repobridge_runner.runner import Runner
 from repobridge_runner.session import Session
 from repobridge_runner.store import MessageRow
 
+OWN_MODEL = "own"
+"""What stands for the model that this runner is set to use."""
 DEFAULT_MODEL = "default"
 """What the model of an agent is called that was told of none."""
 
@@ -136,8 +138,9 @@ def _refuse_new_work(runner: Runner) -> None:
 
 
 def _check_model(runner: Runner, session: Session, submission: Submission) -> None:
-    model = session.row.model or runner.settings.agent.model or DEFAULT_MODEL
-    allowed = submission.allowed_models
+    own = runner.settings.agent.model or DEFAULT_MODEL
+    model = session.row.model or own
+    allowed = tuple(own if each == OWN_MODEL else each for each in submission.allowed_models)
     if allowed and model not in allowed:
         runs = "the agent's default model" if model == DEFAULT_MODEL else model
         raise Refusal(

@@ -256,9 +256,12 @@ async def test_model_and_mode_change_what_is_asked_for_and_survive_a_restart(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await _control(runner, **action)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await runner.submit("x", allowed_models=["opus"])
-    assert from_rpc_error(refused.value).reason == "MODEL_NOT_ALLOWED"
+    for allowed in ("opus", "own"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await runner.submit("x", allowed_models=[allowed])
+        assert from_rpc_error(refused.value).reason == "MODEL_NOT_ALLOWED"
+    await _control(runner, set_model=Control.SetModel(model="default"))
+    await runner.submit("x", allowed_models=["own"])
 
 
 async def test_a_directory_without_git_works(

@@ -11,6 +11,7 @@ from repobridge_gateway.access import (
     Members,
     Permission,
     Rule,
+    named,
     refusal_sentence,
 )
 from repobridge_gateway.chat import ChatError, Fault, Person
@@ -55,7 +56,7 @@ def test_without_rules_nobody_may_and_reads_why_and_an_open_channel_is_everybody
     assert "this bridge has no access rules" in refusal_sentence(nobody, PROMPT)
     done_there = {PROMPT, APPROVE, MANAGE}
     assert {each for each in Permission if OPEN.may(person(knows=False), each)} == done_there
-    assert OPEN.models(person(knows=False), own="opus") == {EVERY_MODEL}
+    assert OPEN.models(person(knows=False)) == {EVERY_MODEL}
     assert (OPEN.asks_for_roles, ACCESS.asks_for_roles) == (False, True)
 
 
@@ -69,26 +70,27 @@ def test_of_very_many_roles_some_are_named() -> None:
 @pytest.mark.parametrize(
     ("who", "own", "models"),
     [
-        (person("1"), "opus", {"opus"}),
-        (person("1"), "", {"default"}),
-        (person("2"), "opus", {"haiku", "sonnet"}),
-        (person("1", "2", "3"), "opus", {"haiku", "sonnet", "opus"}),
-        (person(user_id="900"), "opus", {"*"}),
-        (person(), "opus", {"opus"}),
+        (person("1"), "opus", ("opus",)),
+        (person("1"), "", ("default",)),
+        (person("2"), "opus", ("haiku", "sonnet")),
+        (person("1", "2", "3"), "opus", ("haiku", "opus", "sonnet")),
+        (person("3"), "", ("default", "opus")),
+        (person(user_id="900"), "opus", ("*",)),
+        (person(), "opus", ("opus",)),
     ],
 )
 def test_models_that_several_rules_give_add_up_and_without_any_it_is_the_bridges_own(
-    who: Person, own: str, models: set[str]
+    who: Person, own: str, models: tuple[str, ...]
 ) -> None:
     access = Access(
         rules=(
             Rule(role_id="1", permissions=frozenset({PROMPT})),
             Rule(role_id="2", models=frozenset({"haiku", "sonnet"})),
-            Rule(role_id="3", models=frozenset({"opus"})),
+            Rule(role_id="3", models=frozenset({"opus", "own"})),
             Rule(user_id="900", models=frozenset({"*"})),
         )
     )
-    assert access.models(who, own=own) == models
+    assert named(access.models(who), own=own) == models
 
 
 def test_what_is_guild_wide_no_bridges_own_rule_gives() -> None:

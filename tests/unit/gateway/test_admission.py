@@ -97,17 +97,17 @@ def message(number: int, author: str, text: str) -> ChatMessage:
     [
         ("hello", (), Admission(MAY_NOT)),
         ("hello", ("manages",), Admission(MAY_NOT)),
-        ("hello", ("asks",), Admission(models=("opus",))),
+        ("hello", ("asks",), Admission(models=("own",))),
         ("hello", ("asks", "sonnet"), Admission(models=("haiku", "sonnet"))),
         ("hello", ("asks", "sonnet", "all"), Admission()),
         ("::compact", ("asks", "all"), Admission()),
         ("::clear", ("asks", "all"), Admission("You may not do that; <@&manages> may.")),
         ("::model  sonnet", ("asks", "all"), Admission("You may not do that; <@&manages> may.")),
-        ("::model opus", ("asks", "manages"), Admission(models=("opus",))),
+        ("::model opus", ("asks", "manages"), Admission(models=("own",))),
         ("::model  sonnet", ("asks", "manages"),
          Admission("You may not choose sonnet here; you may use opus.")),
         ("::model sonnet", ("asks", "manages", "sonnet"), Admission(models=("haiku", "sonnet"))),
-        ("/model sonnet", ("asks",), Admission(models=("opus",))),  # words, and no command
+        ("/model sonnet", ("asks",), Admission(models=("own",))),  # words, and no command
     ],
 )  # fmt: skip
 async def test_a_text_goes_as_far_as_its_author_may(

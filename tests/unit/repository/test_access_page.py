@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from repobridge import crd
-from repobridge_gateway.access import Access, Permission
+from repobridge_gateway.access import Access, Permission, named
 from repobridge_gateway.authority import Authority
 from repobridge_gateway.chat import Person
 from repobridge_gateway.config import load
@@ -58,8 +58,8 @@ def test_a_bridges_own_rules() -> None:
         set(),
     ]
     own = resource.spec.agent.model
-    assert access.models(asks, own=own) == {"sonnet"}
-    assert access.models(manages, own=own) == {"sonnet", "opus"}
+    assert named(access.models(asks), own=own) == ("sonnet",)
+    assert named(access.models(manages), own=own) == ("opus", "sonnet")
 
 
 def test_the_rules_of_a_cluster() -> None:

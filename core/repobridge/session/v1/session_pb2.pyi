@@ -577,8 +577,9 @@ class SubmitRequest(_message.Message):
     @_builtins.property
     def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Models the author may use; empty: any. At Submit the session's model must
-        be one of them (FAILED_PRECONDITION MODEL_NOT_ALLOWED); "default" is that of
-        an agent that was told of none.
+        be one of them (FAILED_PRECONDITION MODEL_NOT_ALLOWED); "own" stands for the
+        one that the runner is set to use, "default" for that of an agent that was
+        told of none.
         """
 
     def __init__(
