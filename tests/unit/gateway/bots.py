@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 
 import pydantic
 
@@ -13,8 +14,21 @@ from repobridge_gateway.bot.client import Bot, BotSettings
 from repobridge_gateway.chat import ChatEvent, Connected
 from repobridge_gateway.pacer import Pacer
 from tests.fakes.discord import Discord
+from tests.fakes.discord.changes import Changes
 
 _E = TypeVar("_E")
+
+
+class Noted(Counter[_E]):
+    """Counts, and wakes who waits for a count."""
+
+    def __init__(self, changes: Changes) -> None:
+        super().__init__()
+        self._changes = changes
+
+    def __setitem__(self, key: _E, value: int) -> None:
+        super().__setitem__(key, value)
+        self._changes.note()
 
 
 class Heard:
@@ -52,12 +66,20 @@ class Heard:
 async def heard(discord: Discord) -> AsyncIterator[Heard]:
     """A bot that is connected; what it fails with is raised."""
     made = Heard(discord)
-    tasks = [asyncio.create_task(each) for each in (made.pacer.run(), made.bot.run())]
-    for task in tasks:
-        task.add_done_callback(lambda _: discord.changes.note())
-    try:
-        await discord.until(lambda: made.of(Connected) or any(task.done() for task in tasks))
+    async with connected(made):
         yield made
+
+
+@contextlib.asynccontextmanager
+async def connected(made: Heard, *works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs a bot, which is connected then, and works beside it; all end at once, as by a kill."""
+    runs = (made.pacer.run(), made.bot.run(), *works)
+    tasks = [asyncio.create_task(each) for each in runs]
+    for task in tasks:
+        task.add_done_callback(lambda _: made.discord.changes.note())
+    try:
+        await made.discord.until(lambda: made.of(Connected) or any(task.done() for task in tasks))
+        yield
         for task in tasks:
             assert not task.done(), task.result()
     finally:

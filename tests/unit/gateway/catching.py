@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import cast
@@ -24,7 +23,7 @@ from repobridge_gateway.pacer import Pacer
 from repobridge_gateway.pauses import Pauses
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import Channel, Discord
-from tests.unit.gateway.bots import Heard
+from tests.unit.gateway.bots import Heard, Noted, connected
 
 NOBODY = cast(Bridge, None)
 """Catching up asks nothing of a bridge."""
@@ -75,7 +74,7 @@ class Ears(Heard):
             clock=discord.clock.wall,
             pauses=Pauses(first_seconds=0.01),
         )
-        self.catch_up.endings = Noted(self)
+        self.catch_up.endings = Noted(discord.changes)
 
     def _work(self, uid: str) -> None:
         self.worked.append(uid)
@@ -134,18 +133,6 @@ class Ears(Heard):
         )
 
 
-class Noted(Counter[Ending]):
-    """Counts, and wakes who waits for a count."""
-
-    def __init__(self, ears: Ears) -> None:
-        super().__init__()
-        self._ears = ears
-
-    def __setitem__(self, key: Ending, value: int) -> None:
-        super().__setitem__(key, value)
-        self._ears.discord.changes.note()
-
-
 @contextlib.asynccontextmanager
 async def listening(
     discord: Discord, served: Iterable[Served] | FixedChannels, store: SqliteStore
@@ -153,19 +140,8 @@ async def listening(
     """Ears that are connected; at the end they are deaf at once, as a kill would make them."""
     channels = served if isinstance(served, FixedChannels) else FixedChannels(served)
     ears = Ears(discord, store, channels)
-    works = (ears.pacer.run(), ears.bot.run(), ears.take_in(), ears.catch_up.run())
-    tasks = [asyncio.create_task(each) for each in works]
-    for task in tasks:
-        task.add_done_callback(lambda _: discord.changes.note())
-    try:
-        await discord.until(lambda: ears.of(Connected) or any(task.done() for task in tasks))
+    async with connected(ears, ears.take_in(), ears.catch_up.run()):
         yield ears
-        for task in tasks:
-            assert not task.done(), task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

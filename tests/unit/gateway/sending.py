@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,7 @@ from repobridge_gateway.speech import outgoing
 from repobridge_gateway.steady import Steady
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.discord import Channel, Discord, Message
-from tests.fakes.discord.changes import Changes
-from tests.unit.gateway.bots import Heard
+from tests.unit.gateway.bots import Heard, Noted
 
 BRIDGE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -38,18 +36,6 @@ class Standing:
 
     def reboot(self) -> None:
         self.now = Steady("another boot", 5.0)
-
-
-class Noted(Counter[Outcome]):
-    """Counts, and wakes who waits for a count."""
-
-    def __init__(self, changes: Changes) -> None:
-        super().__init__()
-        self._changes = changes
-
-    def __setitem__(self, key: Outcome, value: int) -> None:
-        super().__setitem__(key, value)
-        self._changes.note()
 
 
 @dataclass

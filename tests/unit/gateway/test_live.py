@@ -48,6 +48,13 @@ class Stage:
         self.boards.append(made)
         return made
 
+    async def working(self) -> tuple[LiveBoard, str]:
+        """A board that shows a turn, t1; and its channel."""
+        board, channel = await self.board(), str(self.channel.id)
+        await board.turn("t1", "", channel, lambda _: saying("working"))
+        await self.until("working")
+        return board, channel
+
     @property
     def texts(self) -> list[str]:
         return [each.content for each in self.discord.seen(self.channel)]
@@ -102,9 +109,7 @@ async def test_a_wake_that_comes_to_nothing_says_so_and_is_over(stage: Stage) ->
 
 
 async def test_a_gateway_that_starts_goes_on_with_the_same_message(stage: Stage) -> None:
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, channel = await stage.working()
     await board.close()
     again = await stage.board()
     await again.turn("t1", "", channel, lambda _: saying("still working"))
@@ -137,9 +142,7 @@ async def test_the_pace_holds_back_neither_the_first_change_nor_the_last(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "PACE_SECONDS", 3600.0)
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, channel = await stage.working()
     await board.close()
     again = await stage.board()
     await again.turn("t1", "", channel, lambda _: saying("still working"))
@@ -183,9 +186,7 @@ async def test_a_gateway_that_died_while_it_sent_makes_no_second_message(stage: 
 
 
 async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stage: Stage) -> None:
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, _ = await stage.working()
     await board.close()
     again = await stage.board()
     again.turn_ended("t1", lambda _: saying("done"))
@@ -194,9 +195,7 @@ async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stag
 
 
 async def test_the_last_edit_is_tried_until_it_is_made(stage: Stage) -> None:
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, _ = await stage.working()
     stage.discord.faults.on(_EDIT, Status(503), Cloudflare(404), Cloudflare(403))
     board.turn_ended("t1", lambda _: saying("done"))
     await stage.until("done")
@@ -236,9 +235,7 @@ async def test_a_thread_that_is_archived_under_it_shows_the_end_once_it_is_open(
 
 
 async def test_a_desk_that_broke_takes_up_what_it_showed(stage: Stage) -> None:
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, _ = await stage.working()
     await board.close()
     await board.take_up()
     board.turn_ended("t1", lambda _: saying("done"))
@@ -247,9 +244,7 @@ async def test_a_desk_that_broke_takes_up_what_it_showed(stage: Stage) -> None:
 
 
 async def test_who_removes_it_or_closes_the_channel_gets_no_other(stage: Stage) -> None:
-    board, channel = await stage.board(), str(stage.channel.id)
-    await board.turn("t1", "", channel, lambda _: saying("working"))
-    await stage.until("working")
+    board, channel = await stage.working()
     guild = stage.channel.guild
     stage.discord.owner_of(guild).delete(stage.discord.seen(stage.channel)[0])
     board.turn_ended("t1", lambda _: saying("done"))
