@@ -42,7 +42,8 @@ class ExpiringMap(Generic[K, V]):
 
     def put(self, key: K, value: V, *, expiry: int, now: int) -> None:
         """Keeps an entry, in the place of the former one; one that has expired is not kept."""
-        self.sweep(now=now, at_most=_SWEPT_AT_ONCE)
+        if self._queue and self._queue[0][0] <= now:
+            self.sweep(now=now, at_most=_SWEPT_AT_ONCE)
         former = self._entries.get(key)
         if former is not None:
             self._forgotten(key, former[1])

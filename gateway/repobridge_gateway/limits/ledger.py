@@ -8,7 +8,7 @@ Calls raise a Refusal whose status is UNAVAILABLE (try again), RESOURCE_EXHAUSTE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Protocol
 
@@ -35,13 +35,13 @@ class Take:
     subject: str
     """`user:GUILD:ID`, `role:GUILD:ID`, `channel:BRIDGE UID`: ids, never names."""
     limit: Limit
+    slot: str = field(init=False, repr=False, compare=False)
+    """Where its state is kept: one for each length of a window."""
 
-    @property
-    def slot(self) -> str:
-        """Where its state is kept: one for each length of a window."""
-        if isinstance(self.limit, Bucket):
-            return f"{self.subject}/bucket"
-        return f"{self.subject}/window:{self.limit.length}"
+    def __post_init__(self) -> None:
+        limit = self.limit
+        kind = "bucket" if isinstance(limit, Bucket) else f"window:{limit.length}"
+        object.__setattr__(self, "slot", f"{self.subject}/{kind}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,5 +229,5 @@ class Ledger(Protocol):
 
 
 def _refuse_twins(slots: Sequence[str]) -> None:
-    if len(set(slots)) < len(slots):
+    if len(slots) > 1 and len(set(slots)) < len(slots):
         raise ValueError(f"one limit stands twice in {list(slots)}")
