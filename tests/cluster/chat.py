@@ -101,6 +101,12 @@ class Team:
         shown = self.discord.seen(channel)
         return Counter(each.reply_to for each in shown if each.reply_to is not None)
 
+    def beside_answers(self, channel: Channel) -> list[SeenMessage]:
+        """What else the gateway has left in a channel."""
+        shown = self.discord.seen(channel)
+        bot = self.discord.bot.name
+        return [each for each in shown if each.author == bot and each.reply_to is None]
+
     def written(self, channel: Channel) -> list[str]:
         """What was ever written into a channel by the gateway, edits too."""
         where = f"/channels/{channel.id}/messages"

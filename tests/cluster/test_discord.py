@@ -10,7 +10,6 @@ import pytest
 from tests.cluster.chat import Team, at_discord
 from tests.cluster.people import AGENT, PATIENCE_SECONDS, WORKSPACE, Person, said
 from tests.fakes.anthropic import FakeAnthropic, Gate, Text, bash
-from tests.fakes.discord import Message
 
 pytestmark = pytest.mark.timeout(900)  # the first build of the images takes minutes
 _RUN = "python3 -c \"print('ran', file=open('ran', 'a'))\""
@@ -105,16 +104,14 @@ async def test_each_message_is_answered_once_whatever_is_killed_or_goes_to_sleep
         asked["held"].append(team.ann.say(channels["held"], "while nobody listens"))
 
     for name, messages in asked.items():
-        await _answered_once(team, messages)
+        for message in messages:
+            await team.answer_to(message)
         await team.until_quiet(channels[name])
+        assert team.replies(channels[name]) == {message.id: 1 for message in messages}
+        # Beside each answer one message showed the wake and the turn, whichever gateway it was.
+        assert len(team.beside_answers(channels[name])) == len(messages)
     (first, _) = [each for each in team.discord.seen(channels["held"]) if each.reply_to]
     assert first.content == "one\ntwo"
-
-
-async def _answered_once(team: Team, messages: list[Message]) -> None:
-    for message in messages:
-        await team.answer_to(message)
-    assert team.replies(messages[0].channel) == {message.id: 1 for message in messages}
 
 
 async def _ended_its_turn(person: Person, name: str) -> None:
