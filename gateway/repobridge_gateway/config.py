@@ -139,7 +139,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
             channel_rate=limit.channel_rate or 2.0,
             channel_burst=limit.channel_burst or 10,
         ),
-        rate_limits_given="rate_limit" in defaults.model_fields_set,
+        rate_limits_given="rate_limit" in defaults.model_fields_set
+        or "limits" in file.serve.model_fields_set,
         discord_token=file.providers.discord.bot_token,
         discord_api_base=file.providers.discord.api_base,
         discord_proxy=file.providers.discord.proxy,

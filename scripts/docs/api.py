@@ -71,9 +71,9 @@ def _section(path: str, model: type[Model], places: dict[type[Model], str]) -> s
         key = alias(name, field)
         inner, _ = _model_in(field.annotation)
         one = schema["properties"][key]
-        value = _linked(one, places[inner]) if inner else _value(one)
+        value = _linked(one, places[inner]) if inner else value_of(one)
         required = key in schema.get("required", ())
-        default = "(must be given)" if required else _default(one)
+        default = "(must be given)" if required else default_of(one)
         meaning = one["description"] if inner else _meaning(one)
         rows.append((code(key), value, default, meaning))
     parts = [f"### `{path}`", about(model)]
@@ -90,7 +90,8 @@ def _linked(schema: Schema, place: str) -> str:
     return f"list of {_at_most(schema, 'Items')}{link}" if schema["type"] == "array" else link
 
 
-def _value(schema: Schema) -> str:
+def value_of(schema: Schema) -> str:
+    """What may be written, as its schema says it."""
     if "x-kubernetes-int-or-string" in schema:
         return "whole number or text"
     match schema["type"]:
@@ -106,7 +107,7 @@ def _value(schema: Schema) -> str:
 
 
 def _several(schema: Schema) -> str:
-    return re.sub("^text", "texts", _value(schema))
+    return re.sub("^text", "texts", value_of(schema))
 
 
 def _text(schema: Schema) -> str:
@@ -131,7 +132,8 @@ def _range(schema: Schema) -> str:
     return "".join(parts)
 
 
-def _default(schema: Schema) -> str:
+def default_of(schema: Schema) -> str:
+    """What holds where nothing is written."""
     value = schema.get("default")
     if value is None or value == {}:
         return ""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.docs import api, commands, configuration, settings, sources, wire
+from scripts.docs import api, commands, configuration, policy, settings, sources, wire
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ROOT / "docs"
@@ -26,6 +26,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "logs": sources.logs,
     "metrics": sources.metrics,
     "operator-settings": settings.operator,
+    "policy": policy.text,
     "refusals": sources.refusals,
     "session-calls": lambda: wire.calls(wire.SESSION),
     "session-messages": lambda: wire.messages(wire.SESSION),
