@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from repobridge.errors import Refusal
+from repobridge.errors import Refusal, Status
 from repobridge.session import events as ev
 from repobridge.telemetry import Logger
 from repobridge_gateway.channels import Served
@@ -111,7 +111,10 @@ class Courier:
                     _log.warning("reading the log elsewhere", reason=refusal.reason)
                     start = corrected
                     continue
-                _log.warning("log not read", bridge=self._uid, error=str(refusal))
+                if refusal.status is Status.UNAVAILABLE:  # so each sleep begins
+                    _log.info("runner gone", bridge=self._uid, error=str(refusal))
+                else:
+                    _log.warning("log not read", bridge=self._uid, error=str(refusal))
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _first(self) -> ev.Cursor:
