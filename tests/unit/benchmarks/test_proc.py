@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks.proc import cpu_seconds, sizes
+from benchmarks.proc import cpu_seconds, proportional_bytes, sizes
 
 
 def test_sizes_are_bytes_and_the_resident_ones_no_more_than_the_highest() -> None:
@@ -16,3 +16,7 @@ def test_sizes_are_bytes_and_the_resident_ones_no_more_than_the_highest() -> Non
 
 def test_processor_time_is_that_of_every_thread() -> None:
     assert cpu_seconds(os.getpid()) == pytest.approx(time.process_time(), abs=0.1)
+
+
+def test_a_process_has_its_part_of_what_it_shares() -> None:
+    assert 1e6 < proportional_bytes(os.getpid()) <= sizes(os.getpid())["VmHWM"]
