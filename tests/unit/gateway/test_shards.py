@@ -8,7 +8,7 @@ import discord as library
 import pytest
 
 from repobridge_gateway.chat import ChatMessage, Connected
-from tests.fakes.discord import GENEROUS, Discord, StandingClock
+from tests.fakes.discord import GENEROUS, Discord, RunningClock
 from tests.unit.gateway.catching import a_store, listening, serving
 
 
@@ -16,15 +16,16 @@ async def test_what_is_said_and_missed_in_the_guilds_of_two_shards_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library.AutoShardedClient, "before_identify_hook", _at_once)
-    clock = StandingClock()
+    clock = RunningClock()
     async with (
         Discord(limits=GENEROUS, clock=clock, guilds_per_shard=1) as discord,
         a_store(discord, tmp_path / "store") as store,
     ):
-        guilds = []
-        for name in ("first", "second"):
-            guilds.append(discord.add_guild(name))
-            clock.advance(0.001)  # the millisecond of a guild decides on its shard
+        guilds = [discord.add_guild("first")]
+        # The millisecond of a guild decides on its shard: the next one is of an odd number later.
+        discord.world.snowflakes._last = ((guilds[0].id >> 22) + 1_001) << 22
+        guilds.append(discord.add_guild("second"))
+        assert [(each.id >> 22) % 2 for each in guilds] in ([0, 1], [1, 0])
         channels = [discord.add_channel(each, each.name) for each in guilds]
         served = [serving(each, created_at=clock.wall() - 1) for each in channels]
         people = [discord.add_person(each, "ann") for each in guilds]
