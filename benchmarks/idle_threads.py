@@ -94,7 +94,7 @@ def _rows(
         row(
             "more for each further 1,000",
             (gateway / thousands, bare / thousands),
-            bound=2e6,
+            bound=3e6,
         ),
     )
 

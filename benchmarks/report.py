@@ -41,6 +41,17 @@ policy and Secret made. The minute of rest is that of two operators at once, the
 bridges; it has no full look (one each ten minutes), which the restarted operator has had twice when
 its writes are counted.
 
+A turn that streams is one of the real CLI, recorded in the same run: 72 lines in some 19 seconds, a
+tool in their middle. It is written again, at its pace, into the logs of so many runners, whose own
+servers stream them to one gateway; the imitation of Discord keeps the limits as they are known: 5
+edits in 5 seconds in a channel, 50 requests a second. All turns begin at once and end at once.
+"As often as Discord allows" is an edit a second from the first sight of a turn, at no cost; a text
+that was not shown before the turn's end counts until the answer.
+
+An idle thread has had a turn of one line. "discord.py alone" did the same to an imitation of its
+own: a mark, a message, its edit, an answer. Most of what both keep is what the library knows of
+each route's limit, for five minutes.
+
 {table}"""
 
 
