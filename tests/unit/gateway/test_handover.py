@@ -24,7 +24,7 @@ from repobridge_gateway.chat import (
 )
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.handover import LARGEST_FILE_BYTES, Handover
-from repobridge_gateway.inbox import InboxState, Kept
+from repobridge_gateway.inbox import Effect, InboxState, Kept
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.store.inboxrows import SqliteInbox
 from repobridge_gateway.store.sqlite import SqliteStore
@@ -189,6 +189,34 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
         reason, said = await refused(store, 3)
         assert (reason, "1000 characters" in said) == ("BAD_FILE_NAME", True)
         assert (await runner.ended("4")).outcome is ev.TurnOutcome.COMPLETED
+    await store.close()
+
+
+async def test_what_was_taken_back_while_its_bridge_woke_is_never_begun(tmp_path: Path) -> None:
+    store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
+    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
+    handover = Handover(
+        lambda: served,
+        inbox=store.inbox,
+        members=Members(Files(), clock=lambda: 0.0),
+        files=Files(),
+        waker=Awake(),
+    )
+    async with (
+        scripted_runner(tmp_path, ScriptedClaude(tmp_path / "agent")) as runner,
+        handing_over(handover, store, message(1, "never mind"), message(2, "do it")),
+    ):
+        async with asyncio.timeout(90):
+            while not bridge.woken:
+                await asyncio.sleep(0)
+        assert await store.inbox.delete("1", ["1"]) == {"1": Effect.WISHED}
+        async with bridge.joined(runner):
+            await runner.ended("2")
+        told = [each.body for each in runner.events if isinstance(each.body, ev.MessageChanged)]
+        assert {each.message_id for each in told} == {"2"}
+        gone = await store.inbox.find("1")
+        assert gone is not None
+        assert gone.state is InboxState.WITHDRAWN
     await store.close()
 
 
