@@ -38,6 +38,7 @@ from repobridge_gateway.operations import ServedOperations
 from repobridge_gateway.pacer import PER_SECOND, Pacer
 from repobridge_gateway.reception import Reception
 from repobridge_gateway.registering import Registering
+from repobridge_gateway.rights import Rights
 from repobridge_gateway.sender import Sender
 from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.store.port import Store
@@ -133,7 +134,7 @@ class _Serving:
         authority.learn_from(self._bot.roles)
         rest = self._bot.rest
         members = Members(rest, clock=clock)
-        self._sender = Sender(store, rest, settled=self.settled)
+        self._sender = Sender(store, rest, wall=clock, settled=self.settled)
         self._catch_up = CatchUp(
             store,
             rest,
@@ -147,6 +148,7 @@ class _Serving:
         self._starts = ThreadStarts(
             store, rest, members, work=self.work, said=self._sender.look, clock=clock
         )
+        self._rights = Rights(self._bot.lacks, channels, permitted=self._sender.permitted)
         self._decisions = Decisions(
             store=store, rest=rest, channels=channels, work=self.work, clock=clock
         )
@@ -155,7 +157,7 @@ class _Serving:
             rest=rest,
             channels=channels,
             members=members,
-            operations=ServedOperations(self._sender.last_error),
+            operations=ServedOperations(self._sender.last_error, self._rights.problem),
             guild_of=self._bot.guild_of,
             told=self._sender.look,
             clock=clock,
@@ -200,6 +202,7 @@ class _Serving:
             "desks": self._desks.run(),
             "decisions": self._decisions.run(),
             "commands": self._register(),
+            "permissions": self._rights.run(),
             "trimming": self._trim(),
             "counting": self._count(),
         }

@@ -24,9 +24,9 @@ class Sleeper(Protocol):
 class ServedOperations:
     """Operations on served bridges."""
 
-    def __init__(self, last_error: Callable[[str], str]) -> None:
-        """`last_error` says what keeps a channel from hearing us; empty: nothing does."""
-        self._last_error = last_error
+    def __init__(self, *in_the_way: Callable[[str], str]) -> None:
+        """Each says what is in the way of a channel, as a sentence; empty: nothing is."""
+        self._in_the_way = in_the_way
 
     def idle_seconds(self, served: Served) -> float | None:
         """After how long without a turn a bridge sleeps; None: nobody has said."""
@@ -50,4 +50,4 @@ class ServedOperations:
 
     def problems(self, channel_id: str) -> Sequence[str]:
         """What is in the way of a channel, as sentences."""
-        return tuple(filter(None, [self._last_error(channel_id)]))
+        return tuple(filter(None, [each(channel_id) for each in self._in_the_way]))

@@ -47,6 +47,15 @@ _log = Logger(__name__)
 _AGAIN_SECONDS = 1.0
 _AGAIN_AT_MOST_SECONDS = 60.0
 _UNREACHED = (discord.HTTPException, discord.GatewayNotFound, aiohttp.ClientError, OSError)
+_NEEDED = {
+    "read_messages": "View Channels",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "create_public_threads": "Create Public Threads",
+    "read_message_history": "Read Message History",
+    "attach_files": "Attach Files",
+    "add_reactions": "Add Reactions",
+}
 _PORTAL = "https://discord.com/developers/applications"
 
 
@@ -100,6 +109,14 @@ class Bot:
         channel = self._client.get_channel(int(channel_id)) if channel_id.isdecimal() else None
         guild = getattr(channel, "guild", None)
         return str(guild.id) if guild is not None else ""
+
+    def lacks(self, channel_id: str) -> tuple[str, ...]:
+        """What the bot has to be allowed in a channel and is not, as Discord's menus name it."""
+        channel = self._client.get_channel(int(channel_id)) if channel_id.isdecimal() else None
+        if not isinstance(channel, discord.abc.GuildChannel) or channel.guild.unavailable:
+            return ()
+        may = dict(channel.permissions_for(channel.guild.me))
+        return tuple(told for name, told in _NEEDED.items() if not may[name])
 
     async def run(self) -> None:
         """Stays connected until it is cancelled; raises BotError for what a person has to mend."""
