@@ -144,7 +144,8 @@ def join(call: Call) -> Result:
 
 
 def add_member(call: Call) -> Result:
-    """Bring someone into a thread."""
+    """Bring someone into a thread; who can't write there can bring nobody."""
+    call.demand(call.channel(), Permission.SEND_MESSAGES_IN_THREADS)
     return _join(call, call.id_of("user_id"))
 
 
