@@ -123,7 +123,7 @@ class Bot:
         with _reaching(self._settings):
             try:
                 await self._log_in()
-                await self._client.connect(reconnect=True)
+                await self._stay_connected()
             except discord.PrivilegedIntentsRequired as error:
                 raise BotError(_intents_missing("Message Content")) from error
             except discord.ConnectionClosed as error:
@@ -132,6 +132,18 @@ class Bot:
                 ) from error
             finally:
                 await self._client.close()
+
+    async def _stay_connected(self) -> None:
+        # While it connects anew the library takes a cancellation for its own, and would go on: only
+        # once it is closed it ends for sure.
+        connection = asyncio.create_task(self._client.connect(reconnect=True), name="connection")
+        try:
+            await asyncio.wait([connection])
+        finally:
+            await self._client.close()
+            connection.cancel()
+            await asyncio.gather(connection, return_exceptions=True)
+        connection.result()
 
     async def _log_in(self) -> None:
         """Learns who we are, whether we may read what people write, and where events are told."""

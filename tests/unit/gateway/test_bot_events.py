@@ -259,6 +259,18 @@ async def test_a_session_that_is_begun_anew_is_where_the_first_one_was(discord: 
         assert await bot.next(Connected, number=2) == Connected(0, resumed=False)
 
 
+async def test_a_bot_that_is_ended_while_it_connects_anew_ends(discord: Discord) -> None:
+    bot = Heard(discord)
+    running = asyncio.create_task(bot.bot.run())
+    await bot.next(Connected)
+    discord.gateway.invalidate(is_resumable=False)
+    await bot.next(Disconnected)  # the library waits for five seconds before it says who we are
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=60)
+    assert done == {running}
+    assert running.cancelled()
+
+
 async def test_what_is_not_switched_on_is_named(discord: Discord) -> None:
     discord.application.has_content_intent = False
     bot = Heard(discord)
