@@ -24,6 +24,8 @@ AT_ONCE = 64
 """Calls under way; most of them wait in discord.py for the limit of their route."""
 WAITING = 10_000
 """Calls that may wait; who makes more is refused, and keeps what it has in the store."""
+_OLDEST = 10
+"""Of so many calls one is that which waits longest: what streams would leave nothing for a 👀."""
 _ROUNDING = 1e-6
 T = TypeVar("T")
 
@@ -92,6 +94,7 @@ class Pacer:
         self._served: dict[str, int] = {}
         """By channel, the number of the last call that was begun there: who waited longest is next.
         """
+        self._begun = 0
         self._waiting = 0
         self._under_way = 0
         self._numbers = itertools.count(1)
@@ -168,7 +171,11 @@ class Pacer:
                     call.done.cancel()
 
     def _next(self) -> _Call | None:
-        """The most urgent call of a free lane; among equals, of the channel that waited longest."""
+        """The most urgent call of a free lane; among equals, of the channel that waited longest.
+
+        Now and then the one that waits longest.
+        """
+        is_for_oldest = self._begun % _OLDEST == _OLDEST - 1
         best: tuple[int, int, int] | None = None
         found: _Call | None = None
         for lane, state in list(self._lanes.items()):
@@ -181,6 +188,8 @@ class Pacer:
                 continue
             priority, number, call = state.waiting[0]
             rank = (priority, self._served.get(lane.channel_id, 0), number)
+            if is_for_oldest:
+                rank = (0, 0, number)
             if best is None or rank < best:
                 best, found = rank, call
         return found
@@ -195,6 +204,7 @@ class Pacer:
         heapq.heappop(state.waiting)
         state.is_busy = True
         self._waiting -= 1
+        self._begun += 1
         self._under_way += 1
         self._allowance -= 1
         self._served[call.lane.channel_id] = next(self._numbers)

@@ -102,6 +102,22 @@ async def test_never_more_than_discord_allows_in_any_time() -> None:
     assert made[-1] - made[0] <= (500 - BURST) / 45 + 0.1  # nor slower than it may
 
 
+async def test_the_least_urgent_gets_its_turn_beside_more_edits_than_there_is_room_for() -> None:
+    clock = Clock()
+    pacer, done = Pacer(clock=clock, sleep=clock.sleep), list[str]()
+
+    async def stream(channel: str) -> None:
+        while "seen" not in done and len(done) < 300:
+            await pacer.do(Lane(channel, "edit"), Priority.EDIT, noting(done, channel))
+
+    async with running(pacer), asyncio.TaskGroup() as tasks:
+        for channel in range(60):
+            tasks.create_task(stream(str(channel)))
+        await asyncio.sleep(0)
+        await pacer.do(Lane("1", "react"), Priority.REACTION, noting(done, "seen"))
+    assert done.index("seen") < 100
+
+
 async def test_what_changes_all_the_time_keeps_its_place_and_is_made_at_its_newest() -> None:
     pacer, done = Pacer(), list[str]()
     lane = Lane("1", "edit")
