@@ -71,6 +71,7 @@ class EventLog:
         self._acked = dict(journal.state_at_open.acked)
         self._tail = Tail(max_bytes=bounds.tail_bytes)
         self._grown = asyncio.Event()
+        self._is_closed = False
         self._is_over_size = False
         journal.on_commit(self._committed)
 
@@ -110,9 +111,15 @@ class EventLog:
 
         With conversation ids, only theirs and the runner's own; with `from_now`, only what is
         committed after this call. Never ends by itself. Raises Refusal FOREIGN_LOG,
-        SEQUENCE_IN_FUTURE or SEQUENCE_TRIMMED: at once, or when trimming overtakes the reader.
+        SEQUENCE_IN_FUTURE or SEQUENCE_TRIMMED: at once, or when trimming overtakes the reader;
+        and STOPPING once the log is closed, after its last event.
         """
         return self._follow(Cursor("", self._last) if from_now else after, conversation_ids)
+
+    def close(self) -> None:
+        """Says that nothing more will be appended: who has read it all need not wait."""
+        self._is_closed = True
+        self._grown.set()
 
     async def ack(self, consumer: str, cursor: Cursor) -> Cursor:
         """Records what a durable consumer has delivered, never less than before; returns it.
@@ -186,6 +193,8 @@ class EventLog:
         while True:
             grown = self._grown
             if position == self._last:
+                if self._is_closed:
+                    raise Refusal(Status.UNAVAILABLE, "STOPPING", "The runner is stopping.", {})
                 await grown.wait()
                 continue
             page = self._tail.after(position, limit=_PAGE_EVENTS) or await self._from_disk(position)

@@ -138,6 +138,7 @@ class Runner:
         await self._agents.close()
         self._workspace.close()
         await self.journal.close()
+        self.log.close()
 
     async def _cancel_orphans(self, rows: Sequence[SessionRow]) -> None:
         def act(tx: Transaction) -> None:

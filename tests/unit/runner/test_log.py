@@ -87,6 +87,19 @@ async def test_a_reader_gets_what_is_stored_and_then_what_happens(log: EventLog)
     assert [(each.sequence, text(each)) for each in await waiting] == [(4, "d"), (5, "e")]
 
 
+async def test_a_log_that_is_closed_lets_its_readers_go_after_its_last_event(log: EventLog) -> None:
+    await log.append(delta("a"), delta("b"))
+    behind, waiting = log.subscribe(Cursor()), log.subscribe(Cursor(), from_now=True)
+    assert [text(each) for each in await take(behind, 1)] == ["a"]
+    ending = asyncio.create_task(refusal(waiting))
+    await asyncio.sleep(0)
+    log.close()
+    stopping = (Status.UNAVAILABLE, "STOPPING", dict[str, str]())
+    assert await ending == stopping
+    assert [text(each) for each in await take(behind, 1)] == ["b"]
+    assert await refusal(behind) == stopping
+
+
 async def test_the_payload_is_the_wire_event_with_its_place(log: EventLog, clock: Clock) -> None:
     event = events.Event(events.Notice(events.Severity.INFO, "Compacted"), "main", "s", 3, "t")
     await log.append(event)

@@ -148,7 +148,7 @@ class SessionServiceServicer:
         """Streams the log after a cursor: first what is stored, then what happens.
         FAILED_PRECONDITION FOREIGN_LOG (read again from 0 with the log_id in
         the details); OUT_OF_RANGE SEQUENCE_TRIMMED (with `oldest`),
-        SEQUENCE_IN_FUTURE (with `last`)
+        SEQUENCE_IN_FUTURE (with `last`); UNAVAILABLE STOPPING, at the end
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,7 @@ class SessionServiceStub:
     """Streams the log after a cursor: first what is stored, then what happens.
       FAILED_PRECONDITION FOREIGN_LOG (read again from 0 with the log_id in
         the details); OUT_OF_RANGE SEQUENCE_TRIMMED (with `oldest`),
-        SEQUENCE_IN_FUTURE (with `last`)
+        SEQUENCE_IN_FUTURE (with `last`); UNAVAILABLE STOPPING, at the end
     """
     Ack: _grpc.UnaryUnaryMultiCallable[_session_pb2.AckRequest, _session_pb2.AckResponse]
     """Says what a durable consumer has delivered. Never moves backwards.
@@ -137,7 +137,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Streams the log after a cursor: first what is stored, then what happens.
       FAILED_PRECONDITION FOREIGN_LOG (read again from 0 with the log_id in
         the details); OUT_OF_RANGE SEQUENCE_TRIMMED (with `oldest`),
-        SEQUENCE_IN_FUTURE (with `last`)
+        SEQUENCE_IN_FUTURE (with `last`); UNAVAILABLE STOPPING, at the end
     """
     Ack: _aio.UnaryUnaryMultiCallable[_session_pb2.AckRequest, _session_pb2.AckResponse]  # type: ignore[assignment]
     """Says what a durable consumer has delivered. Never moves backwards.
@@ -227,7 +227,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the log after a cursor: first what is stored, then what happens.
           FAILED_PRECONDITION FOREIGN_LOG (read again from 0 with the log_id in
             the details); OUT_OF_RANGE SEQUENCE_TRIMMED (with `oldest`),
-            SEQUENCE_IN_FUTURE (with `last`)
+            SEQUENCE_IN_FUTURE (with `last`); UNAVAILABLE STOPPING, at the end
         """
 
     @_abc_1.abstractmethod
