@@ -41,6 +41,18 @@ policy and Secret made. The minute of rest is that of two operators at once, the
 bridges; it has no full look (one each ten minutes), which the restarted operator has had twice when
 its writes are counted.
 
+A message's way in begins when somebody is due to write it in the imitation of Discord, at a rate
+that waits for nobody, and ends when `Submit` has answered: then gateway and runner have committed
+it. The runners are a hundred processes with a scripted agent that is in the middle of a turn, so
+that what is measured is the way in and not a hundred agents on one machine; a lost message fails
+the run. "discord.py, a pipe and two commits" is a bot that writes each event into a pipe, whose
+reader commits it in two databases that are as durable. "Taken" is the rate at which all arrived:
+what can't be handed over yet waits in the gateway's store. With the real CLI the way ends at the
+hook `UserPromptSubmit`, ours when a subscriber of the runner hears of it; the bare CLIs have as
+long a rest between their turns. A catch-up begins with the websocket's session, with an empty
+store, and ends when the last message may be handed over; besides 200 pages of history it takes a
+list of threads and a notice of the wake for each channel.
+
 A turn that streams is one of the real CLI, recorded in the same run: 72 lines in some 19 seconds, a
 tool in their middle. It is written again, at its pace, into the logs of so many runners, whose own
 servers stream them to one gateway; the imitation of Discord keeps the limits as they are known: 5
