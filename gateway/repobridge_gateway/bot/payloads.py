@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from repobridge_gateway.chat import Attachment, ChatMessage, Person, Place
+from repobridge_gateway.chat import (
+    ArchivedThread,
+    ArchivePage,
+    Attachment,
+    ChatMessage,
+    Person,
+    Place,
+)
 from repobridge_gateway.render.pieces import Button, Modal, Piece, Row, Select, TextInput
 
 Json = dict[str, Any]
@@ -13,6 +20,7 @@ _ACTION_ROW, _BUTTON, _SELECT, _TEXT_INPUT, _LABEL = 1, 2, 3, 4, 18
 _SHORT, _LONG = 1, 2
 _SUPPRESS_EMBEDS, _EPHEMERAL = 1 << 2, 1 << 6
 _TEXT_TYPES = {0, 19}
+_THREAD_TYPES = {10, 11, 12}
 NOBODY: Json = {"parse": [], "replied_user": True}
 """Nothing in an agent's words pings anyone; who asked is told that there is an answer."""
 
@@ -113,6 +121,30 @@ def message_from(raw: Mapping[str, Any], place: Place, *, me: str) -> ChatMessag
         reply_to=str((raw.get("message_reference") or {}).get("message_id") or ""),
         mentions_us=any(str(each["id"]) == me for each in raw.get("mentions") or ()),
     )
+
+
+def place_from(raw: Mapping[str, Any], *, me: str) -> Place:
+    """Where a channel or thread is."""
+    is_thread = raw.get("type") in _THREAD_TYPES
+    return Place(
+        guild_id=str(raw.get("guild_id") or ""),
+        channel_id=str(raw["id"]),
+        parent_id=str(raw["parent_id"]) if is_thread else "",
+        is_ours=is_thread and str(raw.get("owner_id")) == me,
+    )
+
+
+def archive_from(raw: Mapping[str, Any], *, me: str) -> ArchivePage:
+    """Some threads of an archive."""
+    threads = tuple(
+        ArchivedThread(
+            place=place_from(each, me=me),
+            archived_at=str(each["thread_metadata"]["archive_timestamp"]),
+            last_message_id=str(each.get("last_message_id") or each["id"]),
+        )
+        for each in raw["threads"]
+    )
+    return ArchivePage(threads, has_more=bool(raw.get("has_more")))
 
 
 def attachment_from(raw: Mapping[str, Any]) -> Attachment:

@@ -19,14 +19,16 @@ from discord.http import HTTPClient, Route
 from repobridge_gateway.bot.faults import failures_as_chat_errors
 from repobridge_gateway.bot.payloads import (
     Json,
+    archive_from,
     attachment_from,
     edit_payload,
     message_from,
     message_payload,
     modal_payload,
+    place_from,
 )
+from repobridge_gateway.bot.routes import message_route, reaction_route
 from repobridge_gateway.chat import (
-    ArchivedThread,
     ArchivePage,
     Attachment,
     ChatMessage,
@@ -44,7 +46,6 @@ _HISTORY = 100
 _ARCHIVED = 100
 _MESSAGE, _DEFERRED, _DEFERRED_UPDATE, _UPDATE, _CHOICES, _MODAL = 4, 5, 6, 7, 8, 9
 _CHOICES_AT_MOST = 25
-_THREAD_TYPES = {10, 11, 12}
 
 
 class Rest:
@@ -78,7 +79,7 @@ class Rest:
 
     async def edit(self, channel_id: str, message_id: str, piece: Piece) -> None:
         """Changes a message; what waits of the same message and is older is left out (Replaced)."""
-        route = _message_route("PATCH", channel_id, message_id)
+        route = message_route("PATCH", channel_id, message_id)
         payload = edit_payload(piece)
 
         async def call() -> None:
@@ -92,7 +93,7 @@ class Rest:
 
         What waits of the same message and is older is left out (Replaced).
         """
-        route = _message_route("PATCH", channel_id, message_id)
+        route = message_route("PATCH", channel_id, message_id)
 
         async def call() -> Piece:
             piece = look()
@@ -104,20 +105,20 @@ class Rest:
 
     async def settle(self, channel_id: str, message_id: str, piece: Piece) -> None:
         """Changes a message for the last time, with the urgency of a notice."""
-        route = _message_route("PATCH", channel_id, message_id)
+        route = message_route("PATCH", channel_id, message_id)
         await self._paced(route, Priority.NOTICE, payload=edit_payload(piece))
 
     async def delete(self, channel_id: str, message_id: str) -> None:
         """Removes a message of ours."""
-        await self._paced(_message_route("DELETE", channel_id, message_id), Priority.NOTICE)
+        await self._paced(message_route("DELETE", channel_id, message_id), Priority.NOTICE)
 
     async def react(self, channel_id: str, message_id: str, emoji: str) -> None:
         """Adds a reaction of ours."""
-        await self._paced(_reaction_route("PUT", channel_id, message_id, emoji), Priority.REACTION)
+        await self._paced(reaction_route("PUT", channel_id, message_id, emoji), Priority.REACTION)
 
     async def unreact(self, channel_id: str, message_id: str, emoji: str) -> None:
         """Takes a reaction of ours back."""
-        route = _reaction_route("DELETE", channel_id, message_id, emoji)
+        route = reaction_route("DELETE", channel_id, message_id, emoji)
         await self._paced(route, Priority.REACTION)
 
     async def typing(self, channel_id: str) -> None:
@@ -154,17 +155,17 @@ class Rest:
 
     async def attachments(self, channel_id: str, message_id: str) -> Sequence[Attachment]:
         """The files of a message, with links that are good now."""
-        raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
+        raw = await self._paced(message_route("GET", channel_id, message_id), Priority.READING)
         return tuple(map(attachment_from, raw.get("attachments") or ()))
 
     async def message(self, place: Place, message_id: str) -> ChatMessage | None:
         """What somebody wrote; None for what no person did. Its author has no roles."""
-        route = _message_route("GET", place.channel_id, message_id)
+        route = message_route("GET", place.channel_id, message_id)
         return message_from(await self._paced(route, Priority.READING), place, me=self.me)
 
     async def text(self, channel_id: str, message_id: str) -> str:
         """What a message says."""
-        raw = await self._paced(_message_route("GET", channel_id, message_id), Priority.READING)
+        raw = await self._paced(message_route("GET", channel_id, message_id), Priority.READING)
         return str(raw.get("content") or "")
 
     async def content(self, url: str, *, largest_bytes: int) -> bytes:
@@ -194,7 +195,7 @@ class Rest:
         if known := self._told(channel_id):
             return known
         route = Route("GET", "/channels/{channel_id}", channel_id=channel_id)
-        return self._place(await self._paced(route, Priority.READING))
+        return place_from(await self._paced(route, Priority.READING), me=self.me)
 
     def name_of(self, channel_id: str) -> str:
         """What a channel or thread is called, as far as the websocket has told; else empty."""
@@ -210,7 +211,8 @@ class Rest:
             channel_id=channel_id,
             message_id=message_id,
         )
-        return self._place(await self._paced(route, Priority.NOTICE, payload={"name": name}))
+        made = await self._paced(route, Priority.NOTICE, payload={"name": name})
+        return place_from(made, me=self.me)
 
     async def bring(self, thread_id: str, user_id: str) -> None:
         """Makes somebody a member of a thread."""
@@ -231,7 +233,7 @@ class Rest:
         """The threads of a guild that are not archived."""
         route = Route("GET", "/guilds/{guild_id}/threads/active", guild_id=guild_id)
         raw = await self._paced(route, Priority.READING)
-        return tuple(map(self._place, raw["threads"]))
+        return tuple(place_from(each, me=self.me) for each in raw["threads"])
 
     async def archived_threads(self, channel_id: str, *, before: str = "") -> ArchivePage:
         """The public threads of a channel that were archived before a time, the last one first."""
@@ -252,24 +254,7 @@ class Rest:
     async def _archived(self, route: Route, before: str) -> ArchivePage:
         params: Json = {"limit": _ARCHIVED} | ({"before": before} if before else {})
         raw = await self._paced(route, Priority.READING, params=params)
-        threads = tuple(
-            ArchivedThread(
-                place=self._place(each),
-                archived_at=str(each["thread_metadata"]["archive_timestamp"]),
-                last_message_id=str(each.get("last_message_id") or each["id"]),
-            )
-            for each in raw["threads"]
-        )
-        return ArchivePage(threads, has_more=bool(raw.get("has_more")))
-
-    def _place(self, raw: Json) -> Place:
-        is_thread = raw.get("type") in _THREAD_TYPES
-        return Place(
-            guild_id=str(raw.get("guild_id") or ""),
-            channel_id=str(raw["id"]),
-            parent_id=str(raw["parent_id"]) if is_thread else "",
-            is_ours=is_thread and str(raw.get("owner_id")) == self.me,
-        )
+        return archive_from(raw, me=self.me)
 
     # --------------------------------------------------------- interactions
 
@@ -409,22 +394,3 @@ class Rest:
 def _private(text: str) -> Json:
     """A sentence to one person, cut where it is longer than a message."""
     return message_payload(Piece(shortened(text, MESSAGE_UNITS)), is_private=True)
-
-
-def _message_route(method: str, channel_id: str, message_id: str) -> Route:
-    return Route(
-        method,
-        "/channels/{channel_id}/messages/{message_id}",
-        channel_id=channel_id,
-        message_id=message_id,
-    )
-
-
-def _reaction_route(method: str, channel_id: str, message_id: str, emoji: str) -> Route:
-    return Route(
-        method,
-        "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me",
-        channel_id=channel_id,
-        message_id=message_id,
-        emoji=emoji,
-    )
