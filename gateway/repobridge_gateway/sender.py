@@ -34,10 +34,8 @@ FORBIDDEN_SECONDS = 300.0
 """How long a channel is let be that we may not write in."""
 MOST_TRIES = 8
 """Of a piece that its channel, or something between us and Discord, does not take."""
-CLOCK_SECONDS = 2 * 3600.0
-"""How far Discord's clock and ours may be apart: somebody may have set ours."""
-UNKNOWN_AGE_SECONDS = 24 * 3600.0
-"""How far back is searched for a piece that answers nothing, and of which nobody knows its age."""
+UNKNOWN_SECONDS = 24 * 3600.0
+"""How far back is searched where nothing is known of the channel: no clock is so wrong."""
 _ARCHIVED, _CHANNEL_GONE = 50083, frozenset({10003, 10004})
 _DECISIONS = frozenset({Kind.APPROVAL, Kind.PLAN, Kind.QUESTION})
 _log = Logger(__name__)
@@ -230,7 +228,7 @@ class Sender:
         await self._arrived(sending, message_id, outcome)
 
     async def _search(self, due: Due, sending: Sending, piece: Piece) -> None:
-        after = self._searched_from(due, sending, piece)
+        after = self._searched_from(sending, piece)
         found = await retrace.find(self._chat, due.channel_id, forms(piece), after=after)
         if found:
             await self._arrived(sending, found, Outcome.FOUND)
@@ -239,14 +237,13 @@ class Sender:
         self.counted[Outcome.NOT_FOUND] += 1
         _log_of(sending).info("message not found")
 
-    def _searched_from(self, due: Due, sending: Sending, piece: Piece) -> str:
-        """The newest message that is certainly before the piece."""
-        age = self._clock().since(due.tried) if due.tried else None
-        if age is None or age < 0:
-            age = UNKNOWN_AGE_SECONDS
-        by_time = snowflake_at(self._wall() - age - CLOCK_SECONDS)
-        # What it answers and what was said before it are surer than clocks, which somebody may set.
-        return max(piece.reply_to or by_time, sending.after, key=int)
+    def _searched_from(self, sending: Sending, piece: Piece) -> str:
+        """The newest message that is certainly before the piece.
+
+        What it answers and what was known before it is surer than clocks, which somebody may set.
+        """
+        known = max(piece.reply_to or "0", sending.after, key=int)
+        return known if known != "0" else snowflake_at(self._wall() - UNKNOWN_SECONDS)
 
     async def _arrived(self, sending: Sending, message_id: str, outcome: Outcome) -> None:
         channel_id = sending.piece.channel_id

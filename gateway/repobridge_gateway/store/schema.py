@@ -181,5 +181,8 @@ _TURNS = (
     "ALTER TABLE lives ADD COLUMN read_sequence INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS = (_FIRST, _ACKS, _THREADS, LEDGER, _TURNS)
+# The last message of somebody else's that was known in the channel when a piece was first tried.
+_SEARCHES = ("ALTER TABLE sends ADD COLUMN tried_after INTEGER NOT NULL DEFAULT 0",)
+
+MIGRATIONS = (_FIRST, _ACKS, _THREADS, LEDGER, _TURNS, _SEARCHES)
 """Each entry brings a database from version i to i + 1."""

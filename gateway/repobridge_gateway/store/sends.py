@@ -13,6 +13,11 @@ from repobridge_gateway.steady import Steady
 from repobridge_gateway.store.database import Transaction
 
 OPEN = "('PENDING', 'TRYING')"
+# A cursor that a clock has made, and not Discord, is only about as old as it says.
+_CURSOR = (
+    "coalesce((SELECT position FROM cursors AS c WHERE c.channel = sends.channel"
+    f" AND position & {(1 << 22) - 1} <> 0), 0)"
+)
 
 
 def add(
@@ -112,11 +117,13 @@ def searched(connection: sqlite3.Connection, send_id: int) -> Sending | None:
     if found is None:
         return None
     # A channel's pieces are sent one at a time: what has arrived did so before this was tried.
-    (last,) = connection.execute(
-        "SELECT max(message_id) FROM sends WHERE channel = ? AND state = 'DONE' AND send_id < ?",
-        (int(found.piece.channel_id), send_id),
+    (known,) = connection.execute(
+        "SELECT max(tried_after, coalesce((SELECT max(message_id) FROM sends AS s WHERE"
+        " s.channel = sends.channel AND s.state = 'DONE' AND s.send_id < sends.send_id), 0))"
+        " FROM sends WHERE send_id = ?",
+        (send_id,),
     ).fetchone()
-    return replace(found, after=str(last or 0))
+    return replace(found, after=str(known))
 
 
 def begin(transaction: Transaction, send_id: int, now: Steady) -> Sending | None:
@@ -124,7 +131,8 @@ def begin(transaction: Transaction, send_id: int, now: Steady) -> Sending | None
     transaction.execute(
         "UPDATE sends SET tries = tries + 1, changed_at = ?,"
         " tried_boot = iif(state = 'PENDING', ?, tried_boot),"
-        " tried_seconds = iif(state = 'PENDING', ?, tried_seconds), state = 'TRYING'"
+        " tried_seconds = iif(state = 'PENDING', ?, tried_seconds),"
+        f" tried_after = iif(state = 'PENDING', {_CURSOR}, tried_after), state = 'TRYING'"
         f" WHERE send_id = ? AND state IN {OPEN}",
         (transaction.now, now.boot_id, now.seconds, send_id),
     )

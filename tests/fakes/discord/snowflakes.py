@@ -1,4 +1,4 @@
-"""Discord's ids: 42 bits of milliseconds since 2015, then a counter; they sort by time."""
+"""Discord's ids: 42 bits of milliseconds since 2015, who made it, a counter; they sort by time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from tests.fakes.discord.refusal import form_error
 
 EPOCH_SECONDS = 1_420_070_400
 _TIME_SHIFT = 22
+_WORKER = 1 << 17
+"""Who of Discord's made an id stands below its time: no id is that of its time alone."""
 
 
 class Snowflakes:
@@ -18,7 +20,7 @@ class Snowflakes:
 
     def make(self) -> int:
         """The next id."""
-        self._last = max(self._last + 1, at_time(self._clock.wall()))
+        self._last = max(self._last + 1, at_time(self._clock.wall()) | _WORKER)
         return self._last
 
 

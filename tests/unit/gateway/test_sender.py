@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from repobridge_gateway.chat import snowflake_at
 from repobridge_gateway.render.pieces import File, Piece
 from repobridge_gateway.sender import MOST_TRIES, Outcome, Sender
 from repobridge_gateway.speech import outgoing, sentence
@@ -34,6 +35,7 @@ from tests.unit.gateway.bots import Heard
 from tests.unit.gateway.sending import BRIDGE, Post, posting
 
 _CREATE = "POST /channels/{channel_id}/messages"
+_HISTORY = "GET /channels/{channel_id}/messages"
 
 
 @pytest.fixture
@@ -184,6 +186,37 @@ async def test_two_equal_answers_stay_two_even_where_the_second_is_searched_for(
     await post.counted(sent=2, unknown=1, not_found=1)
     replies = [each.reply_to for each in discord.seen(channel)[2:]]
     assert replies == [first.id, second.id]
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_what_answers_nothing_is_searched_for_behind_what_was_read_before_it(
+    *,
+    discord: Discord,
+    clock: RunningClock,
+    channel: Channel,
+    ann: Person,
+    post: Post,
+    is_read: bool,
+) -> None:
+    said = [ann.say(channel, f"before {number}") for number in range(150)]
+    if is_read:
+        await post.store.inbox.pass_by(str(channel.id), str(said[-1].id))
+    else:  # as far as our clock says, that is a message of the future
+        far = snowflake_at(discord.clock.wall() + 3600)
+        await post.store.gaps.open_gap(
+            str(channel.id), bridge=BRIDGE, conversation="main", reason="new", first=far
+        )
+    discord.faults.on(_CREATE, Reset(acts=True))
+    await post.say(channel, "Done.", turn="cron")
+    await post.counted(unknown=1)
+    later = ann.say(channel, "after it")
+    await post.store.inbox.pass_by(str(channel.id), str(later.id))
+    clock.advance(600)
+    await post.later(600)
+    await post.counted(unknown=1, found=1)
+    assert _said(discord, channel) == ["Done."]
+    reads = [each for each in discord.requests if each.route == _HISTORY]
+    assert len(reads) == (1 if is_read else 2)
 
 
 @pytest.mark.parametrize("acts", [True, False])
