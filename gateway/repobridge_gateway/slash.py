@@ -19,7 +19,14 @@ from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.access import EVERY_MODEL, Members, Permission, named
 from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
-from repobridge_gateway.chat import ChatError, ChatMessage, Interaction, InteractionKind, Place
+from repobridge_gateway.chat import (
+    ChatError,
+    ChatMessage,
+    Fault,
+    Interaction,
+    InteractionKind,
+    Place,
+)
 from repobridge_gateway.commands import Command, Reply, ToGateway
 from repobridge_gateway.controls import Controls, Operations, Order, Threads
 from repobridge_gateway.pacer import Overloaded
@@ -35,6 +42,7 @@ CHECK_SECONDS = 1.5
 MOST_AT_ONCE = 1_000
 _ANSWER_UNITS = 1_900
 _CHOICE_LENGTH = 100
+_NOT_DONE = "Discord did not answer in time, so that was not done; please try again."
 _NO_BRIDGE = "This channel belongs to no repository."
 _TEXTS = {
     Command.HELP: Slash.HELP,
@@ -138,7 +146,12 @@ class SlashCommands:
         if order is None or why:
             await self._rest.say_privately(interaction, why)
             return
-        await self._rest.defer(interaction, is_private=not SPECS[command].is_public)
+        try:
+            await self._rest.defer(interaction, is_private=not SPECS[command].is_public)
+        except ChatError as error:
+            if error.fault is Fault.UNKNOWN:  # where it arrived, somebody waits now
+                await self._rest.follow(interaction, Piece(_NOT_DONE))
+            raise
         await self._rest.follow(interaction, await self._answer(order))
 
     async def _order(self, interaction: Interaction, command: Slash) -> Order | None:

@@ -23,13 +23,14 @@ from repobridge_gateway.session_values import Answer, Decision
 from repobridge_gateway.verdicts import decision_of, from_json
 from tests.fakes.anthropic import FakeAnthropic, Text, ToolUse
 from tests.fakes.discord import Answer as Reply
-from tests.fakes.discord import Callback, Channel, Discord, Person, SeenMessage
+from tests.fakes.discord import Callback, Channel, Discord, Person, Reset, SeenMessage
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.live_runner import LiveRunner, live_runner
 from tests.session.conftest import make_repository
 from tests.session.faulty import scripted_runner
 from tests.unit.gateway.stage import UID, Stage, staged
 
+_CALLBACK = "POST /interactions/{interaction_id}/{token}/callback"
 NOTHING_HERE = "There is nothing to decide here any more."
 RULES = (
     ev.Suggestion("s1", "Bash(make:*)", Scope.SESSION),
@@ -248,6 +249,15 @@ async def test_of_two_at_once_one_decides_and_the_other_reads_who(stage: Stage) 
     assert await private(stage, loser) == f"{winner} was first, and allowed it once."
     again = await next(each for each in people if shown(each) == winner).click(asked, "Allow once")
     assert await private(stage, again) == "You allowed it once before; it is under way."
+
+
+async def test_a_click_that_missed_its_three_seconds_decides_all_the_same(stage: Stage) -> None:
+    asked = await stage.ask(approval())
+    stage.discord.faults.on(_CALLBACK, Reset(acts=False))
+    answer = await stage.people["approver"].click(asked, "Allow once")
+    assert answer.is_failed
+    click, _ = await kept(stage)
+    assert from_json(click.verdict).verb is Verb.ONCE
 
 
 async def test_several_questions_are_answered_one_by_one_across_a_restart(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from repobridge.errors import Refusal, Status
 from repobridge.session import events as ev
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.slashspec import make_commands
-from tests.fakes.discord import Answer, Channel, Discord, SeenMessage
+from tests.fakes.discord import Answer, Channel, Discord, Reset, SeenMessage
 from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
 from tests.live_runner import LiveRunner
 from tests.session.faulty import scripted_runner
@@ -170,6 +170,21 @@ async def test_what_managers_change_is_said_to_all_with_who_it_was(
     }
     assert not any(message.is_ephemeral for message in done.values())
     assert [actor.display_name for actor in stage.operations.slept] == ["The-manager"]
+
+
+@pytest.mark.parametrize("acts", [True, False])
+async def test_a_command_whose_three_seconds_were_missed_is_not_carried_out(
+    acts: bool, stage: Stage
+) -> None:
+    manager, route = stage.people["manager"], "POST /interactions/{interaction_id}/{token}/callback"
+    stage.discord.faults.on(route, Reset(acts=acts))
+    answer = await manager.command(stage.channel, "new")
+    if acts:  # it stands in the channel that somebody waits for an answer
+        assert "please try again" in (await said(stage, answer)).content
+    else:
+        assert answer.is_failed
+    assert (await run(stage, "manager", "new")).content.startswith("Here it is")
+    assert len([each for each in stage.guild.channels.values() if each.thread is not None]) == 1
 
 
 async def test_a_refusal_is_a_sentence(stage: Stage, runner: LiveRunner) -> None:
