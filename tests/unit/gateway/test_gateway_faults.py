@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
@@ -12,9 +13,9 @@ import pytest
 
 from repobridge_gateway import discord_gateway
 from tests.fakes.discord import Cloudflare, Discord, Fault, Reset, Status, TooMany
-from tests.fakes.scripted_claude.installed import ScriptedClaude
+from tests.fakes.scripted_claude.installed import ScriptedClaude, open_gate
 from tests.session.faulty import scripted_runner
-from tests.unit.gateway.whole import Whole, whole
+from tests.unit.gateway.whole import PATIENCE_SECONDS, Whole, whole
 
 _FAULTS: tuple[Fault, ...] = (
     Status(503),
@@ -75,6 +76,25 @@ async def test_gateways_that_die_at_any_commit_answer_each_message_once(
     await team.until(team.is_over)
     team.assert_accounted()
     assert team.deaths > lives // 2
+
+
+async def test_a_thread_that_is_deleted_under_its_turn_ends_and_keeps_no_runner_awake(
+    team: Whole,
+) -> None:
+    team.start()
+    await team.until(lambda: team.discord.gateway.connected)
+    thread = team.ann.open_thread(team.channel, "a matter")
+    gate = team.scripted.gate("deleted")
+    team.ann.say(thread, f"%gate {gate}")
+    await team.until(lambda: any("Stop" in each.labels for each in team.discord.seen(thread)))
+    team.discord.delete_channel(thread)
+    open_gate(gate)
+    client = (await team.bridge.awake()).client
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await client.activity()).busy_reasons:
+            await asyncio.sleep(0.01)
+    team.ask("and here?")
+    await team.until(team.is_over)
 
 
 async def test_a_store_that_is_locked_for_a_while_delays_everything_and_loses_nothing(

@@ -93,6 +93,7 @@ class Whole:
         self.channel = discord.add_channel(discord.add_guild("acme"), "payments")
         self.ann = discord.add_person(self.channel.guild, "ann")
         self.scripted = scripted
+        self.bridge = bridge
         self.asked: list[Message] = []
         self.skew = 0.0
         """By how much the gateway's clock is ahead of Discord's."""
