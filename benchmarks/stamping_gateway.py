@@ -20,6 +20,7 @@ import pydantic
 
 from benchmarks.arrived import Arrived
 from benchmarks.commanded import Json, configuration, obey
+from repobridge.crd_access import Limits, Rate
 from repobridge.telemetry import configure
 from repobridge_gateway.access import OPEN
 from repobridge_gateway.bot.client import BotSettings
@@ -67,6 +68,7 @@ async def main(config: Json) -> None:
                 channel_id=each["channel"],
                 created_at=0.0,
                 access=OPEN,
+                limits=Limits(rate=Rate(enabled=False)),
             )
             for each in config["bridges"]
         ]

@@ -214,6 +214,7 @@ async def live_serve(
     claude: Path,
     api: FakeAnthropic,
     idle_timeout: str = "10m",
+    rate_limit: str = "{enabled: false}",
     defaults: str = "",
     repo: str = "provider: terminal",
     arguments: tuple[str, ...] = (),
@@ -225,6 +226,7 @@ async def live_serve(
         repository,
         claude=claude,
         idle_timeout=idle_timeout,
+        rate_limit=rate_limit,
         defaults=defaults,
         repo=repo,
     )
@@ -262,13 +264,15 @@ def write_config(
     *,
     claude: Path,
     idle_timeout: str,
+    rate_limit: str = "{enabled: false}",
     defaults: str = "",
     repo: str = "provider: terminal",
 ) -> None:
     """A configuration of one repo."""
     text = (
         f"repos:\n  demo: {{{repo}, working_dir: {repository}}}\n"
-        f"defaults:\n  claude_path: {claude}\n  idle_timeout: {idle_timeout}\n{defaults}"
+        f"defaults:\n  claude_path: {claude}\n  idle_timeout: {idle_timeout}\n"
+        f"  rate_limit: {rate_limit}\n{defaults}"
     )
     (directory / "llm-bridge.yaml").write_text(text)
 

@@ -28,6 +28,8 @@ class Admission:
     """What its author reads who may not; empty: they may."""
     models: tuple[str, ...] = ()
     """Those that they may use, as a runner takes them; none: any."""
+    person: Person | None = None
+    """Its author with roles that are fresh, where something depends on them."""
 
 
 async def admission(
@@ -57,11 +59,11 @@ async def admission(
             return Admission(refusal_sentence(access, permission))
     models = access.models(person)
     if EVERY_MODEL in models:
-        return Admission()
+        return Admission(person=person)
     chosen = _chosen_model(text)
     if chosen and (why := model_refusal(models, chosen, own=served.model)):
         return Admission(why)
-    return Admission(models=tuple(sorted(models)))
+    return Admission(models=tuple(sorted(models)), person=person)
 
 
 def _demanded(text: ToAgent | ToGateway | Reply) -> tuple[Permission, ...]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from repobridge.crd_access import Limits
 from repobridge.telemetry import Logger
 from repobridge_gateway.access import Access, Rule
+from repobridge_gateway.limits.policy import Levels
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.rolenames import NameRefused, role_called
 
@@ -21,11 +23,14 @@ RolesOf = Callable[[str], Mapping[str, str] | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules of the settings."""
+    """What the settings say."""
 
     rules: tuple[Rule, ...] = ()
     """For every guild that has none of its own."""
     guilds: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    limits: Limits | None = None
+    """How much, for every guild, field by field."""
+    guild_limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 NOBODY = Policy()
@@ -74,6 +79,12 @@ class Authority:
     def of(self, own: tuple[Rule, ...]) -> BridgeAccess:
         """What holds for a bridge with these rules; none: what holds in its guild."""
         return BridgeAccess(own, self)
+
+    def levels(self, guild_id: str, *, bridge: Limits | None) -> Levels:
+        """How much everybody may in a guild, in the channel of a bridge that says this of it."""
+        policy = self._policy
+        guild = policy.guild_limits.get(guild_id)
+        return Levels(bridge=bridge, guild=guild, every=policy.limits)
 
     def _knows(self, guild_id: str) -> bool:
         return self._roles_of(guild_id) is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from repobridge.crd_access import Limits
 from repobridge.session.events import MAIN_CONVERSATION
 from repobridge_gateway.access import AccessSource
 from repobridge_gateway.chat import Place
@@ -25,6 +26,8 @@ class Served:
     """When the bridge was made: what was written before is not for it."""
     access: AccessSource
     """Whose rules hold in its channel."""
+    limits: Limits | None = None
+    """What it says itself of how much."""
     require_mention: bool = False
     threads_are_sessions: bool = True
     """False: the channel and its threads are one conversation."""

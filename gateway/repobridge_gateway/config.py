@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydantic
@@ -60,17 +60,6 @@ class Bridge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateLimits:
-    """Token buckets: messages per second, and how many at once."""
-
-    enabled: bool = True
-    user_rate: float = 0.5
-    user_burst: int = 3
-    channel_rate: float = 2.0
-    channel_burst: int = 10
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """What `serve` does, every default filled in."""
 
@@ -84,9 +73,6 @@ class Config:
     output_threshold: int = 1500
     idle_nanoseconds: int = 10 * durations.MINUTE
     resume_session: bool = True
-    rate_limits: RateLimits = RateLimits()
-    rate_limits_given: bool = False
-    """Whether the file itself sets some."""
     environment: tuple[str, ...] = ()
     """Which variables reach the agent; empty: the runner's own list."""
     log_format: str = "text"
@@ -101,8 +87,9 @@ class Config:
 
     @property
     def policy(self) -> Policy:
-        """The rules that hold in channels."""
-        return Policy(rules=OPEN.rules) if self.is_open else self.policy_settings.policy()
+        """What holds in channels."""
+        said = self.policy_settings.policy()
+        return replace(said, rules=OPEN.rules) if self.is_open else said
 
     @property
     def idle_text(self) -> str:
@@ -124,7 +111,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     bridges = _bridges(file, document) if file else ()
     if document.problems or file is None:
         raise ConfigError(path, tuple(sorted(set(document.problems))))
-    defaults, limit = file.defaults, file.defaults.rate_limit
+    defaults = file.defaults
     return Config(
         path=path,
         bridges=bridges,
@@ -132,15 +119,6 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         output_threshold=defaults.output_threshold or 1500,
         idle_nanoseconds=defaults.idle_timeout,
         resume_session=defaults.resume_session,
-        rate_limits=RateLimits(
-            enabled=limit.enabled,
-            user_rate=limit.user_rate or 0.5,
-            user_burst=limit.user_burst or 3,
-            channel_rate=limit.channel_rate or 2.0,
-            channel_burst=limit.channel_burst or 10,
-        ),
-        rate_limits_given="rate_limit" in defaults.model_fields_set
-        or "limits" in file.serve.model_fields_set,
         discord_token=file.providers.discord.bot_token,
         discord_api_base=file.providers.discord.api_base,
         discord_proxy=file.providers.discord.proxy,
@@ -149,7 +127,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         socket=file.serve.socket,
         policy_settings=PolicySettings(
             access=file.serve.access,
-            limits=_limits(limit, file.serve.limits),
+            limits=_limits(defaults.rate_limit, file.serve.limits),
             guilds=file.serve.guilds,
         ),
     )

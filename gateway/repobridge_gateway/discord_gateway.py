@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from repobridge.errors import Refusal
+from repobridge.errors import Refusal, Status
 from repobridge.telemetry import Logger
 from repobridge_gateway.access import Members
 from repobridge_gateway.authority import Authority
@@ -32,6 +32,7 @@ from repobridge_gateway.chat import (
 )
 from repobridge_gateway.decisions import Decisions
 from repobridge_gateway.desk import Desk, Desks
+from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.marks import Marks
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.operations import ServedOperations
@@ -44,6 +45,7 @@ from repobridge_gateway.slash import SlashCommands
 from repobridge_gateway.store.port import Store
 from repobridge_gateway.store.sqlite import SqliteStore
 from repobridge_gateway.threadstarts import ThreadStarts
+from repobridge_gateway.throttle import Throttle
 from repobridge_gateway.together import until_first
 
 _TRIM_SECONDS = 3600.0
@@ -93,9 +95,18 @@ class DiscordGateway:
         self._companion = companion
         self._clock = clock
 
+        self._store: Store | None = None
+
+    def ledger(self) -> Ledger:
+        """Where limits are remembered; raises a Refusal while it does not serve."""
+        if self._store is None:
+            raise Refusal(Status.UNAVAILABLE, "STORE_CLOSED", "The gateway's store is not open.")
+        return self._store.ledger
+
     async def run(self) -> None:
         """Serves; raises BotError for what a person has to mend, and what the store refuses."""
         store = await SqliteStore.open(self._settings.store_directory, clock=self._clock)
+        self._store = store
         try:
             await _Serving(
                 self._settings,
@@ -107,6 +118,7 @@ class DiscordGateway:
                 clock=self._clock,
             ).run()
         finally:
+            self._store = None
             await store.close()
 
 
@@ -145,8 +157,15 @@ class _Serving:
             clock=clock,
         )
         self._marks = Marks(store.inbox, rest)
+        throttle = Throttle(lambda: store.ledger, authority=authority, metrics=metrics, clock=clock)
         self._starts = ThreadStarts(
-            store, rest, members, work=self.work, said=self._sender.look, clock=clock
+            store,
+            rest,
+            members,
+            work=self.work,
+            said=self._sender.look,
+            throttle=throttle,
+            clock=clock,
         )
         self._rights = Rights(self._bot.lacks, channels, permitted=self._sender.permitted)
         self._decisions = Decisions(
@@ -184,6 +203,7 @@ class _Serving:
             places=rest,
             members=members,
             hearers=self,
+            throttle=throttle,
             metrics=metrics,
             clock=clock,
         )
@@ -252,7 +272,7 @@ class _Serving:
         while True:
             try:
                 served = [each.uid for each in self._channels.served.value.values()]
-                rows = await self._store.trim(served)
+                rows = await self._store.trim(served) + await self._store.ledger.trim()
                 _log.debug("store trimmed", rows=rows)
             except Refusal as refusal:
                 # On a full or locked disk everything else waits for its turn: so does this.

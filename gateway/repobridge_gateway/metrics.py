@@ -78,6 +78,14 @@ class GatewayMetrics:
         )
         for fault in NameFault:
             self._role_names.labels(fault.value)
+        self._limited = Counter(
+            "repobridge_gateway_messages_limited_total",
+            "Messages that were not taken, by the limit of rate that was reached.",
+            ["limit"],
+            registry=registry,
+        )
+        for limit in ("user", "window", "channel"):
+            self._limited.labels(limit)
         self._calls = Gauge(
             "repobridge_gateway_calls_waiting",
             "Calls to Discord that wait for their turn.",
@@ -117,6 +125,10 @@ class GatewayMetrics:
     def role_refused(self, fault: NameFault) -> None:
         """A role's name grants nothing."""
         self._role_names.labels(fault.value).inc()
+
+    def limited(self, limit: str) -> None:
+        """A message was not taken: "user", "window" or "channel"."""
+        self._limited.labels(limit).inc()
 
     def waits(self, *, pieces: Mapping[str, int], messages: Mapping[str, int], calls: int) -> None:
         """How much waits now."""

@@ -159,13 +159,19 @@ class PolicySettings(BaseModel):
     """What holds in single guilds instead, by their ids."""
 
     def policy(self) -> Policy:
-        """The rules of access."""
+        """The same for the decisions."""
         return Policy(
             rules=tuple(entry.rule() for entry in self.access),
             guilds={
                 guild_id: tuple(entry.rule() for entry in guild.access)
                 for guild_id, guild in self.guilds.items()
                 if guild.access
+            },
+            limits=self.limits,
+            guild_limits={
+                guild_id: guild.limits
+                for guild_id, guild in self.guilds.items()
+                if guild.limits is not None
             },
         )
 

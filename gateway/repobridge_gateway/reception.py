@@ -18,7 +18,7 @@ from repobridge.errors import Refusal
 from repobridge.telemetry import Logger
 from repobridge_gateway import commands
 from repobridge_gateway.access import Members
-from repobridge_gateway.admission import admission
+from repobridge_gateway.admission import Admission, admission
 from repobridge_gateway.channels import Channels, Served, conversation_of, served_at
 from repobridge_gateway.chat import (
     ChannelGone,
@@ -32,6 +32,7 @@ from repobridge_gateway.chat import (
     MessageEdited,
     MessagesDeleted,
     OwnMessage,
+    Person,
     Place,
     Reaction,
     ThreadSeen,
@@ -41,8 +42,9 @@ from repobridge_gateway.commands import ToAgent
 from repobridge_gateway.inbox import Effect
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.speech import sentence
-from repobridge_gateway.store.port import Store
+from repobridge_gateway.store.port import Say, Store
 from repobridge_gateway.threadlists import is_final
+from repobridge_gateway.throttle import Throttle
 
 WAITING = 10_000
 """Events that may wait to be taken in."""
@@ -114,9 +116,12 @@ class Reception:
         places: Places,
         members: Members,
         hearers: Hearers,
+        throttle: Throttle | None = None,
         metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Without a `throttle` no limits of rate hold."""
+        self._throttle = throttle
         self._metrics = metrics or GatewayMetrics()
         self._clock = clock
         self._store = store
@@ -230,7 +235,8 @@ class Reception:
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             self._hearers.text_command(message, served)
             return
-        why_not = await self._not_allowed(message, served, text)
+        found = await self._admission(message, served, text)
+        why_not = found.refusal
         if why_not and self._has_read_why(message):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
@@ -242,6 +248,8 @@ class Reception:
             self._hearers.said()
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
+        if await self._is_limited(message, served, found.person or message.author):
+            return
         receipt = await self._store.inbox.receive(
             message, bridge=served.uid, conversation=conversation_of(served, place)
         )
@@ -250,18 +258,40 @@ class Reception:
             _log.debug("message kept", message_id=message.message_id, state=receipt.state.value)
             self._hearers.work(served.uid)
 
-    async def _not_allowed(self, message: ChatMessage, served: Served, text: ToAgent) -> str:
-        """Why somebody may not ask here, before anything is done for it; empty: they may.
+    async def _admission(self, message: ChatMessage, served: Served, text: ToAgent) -> Admission:
+        """Whether somebody may ask here, before anything is done for it.
 
         Where that can't be learned now, it is kept, and learned before it is run.
         """
         author, guild_id = message.author, message.place.guild_id
         try:
-            found = await admission(served, author, text, guild_id=guild_id, members=self._members)
+            return await admission(served, author, text, guild_id=guild_id, members=self._members)
         except ChatError as error:
             _log.warning("roles not known", user=author.user_id, error=str(error))
-            return ""
-        return found.refusal
+            return Admission()
+
+    async def _is_limited(self, message: ChatMessage, served: Served, author: Person) -> bool:
+        """Charges a message; one for which there is no room is over with that.
+
+        Where that can't be done now, it waits here, and so does what its channel tells later: the
+        cursor stands before it, so that history brings what a crash would lose.
+        """
+        place, message_id = message.place, message.message_id
+        if self._throttle is None:
+            return False
+        denied = await self._throttle.charge(message_id, served=served, person=author, place=place)
+        if denied is None:
+            return False
+        said: Say = ()
+        if denied.sentence:
+            name = f"limited {message_id}"
+            said = sentence(name, place.channel_id, denied.sentence, reply_to=message_id)
+        conversation = conversation_of(served, place)
+        if await self._store.inbox.turn_away(
+            message, bridge=served.uid, conversation=conversation, reason="RateLimited", say=said
+        ):
+            self._hearers.said()
+        return True
 
     def _has_read_why(self, message: ChatMessage) -> bool:
         """Whether somebody was told a moment ago why they may not ask there.

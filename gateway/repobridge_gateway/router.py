@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -27,6 +27,8 @@ MOST_WAITING = 20
 """Messages that may wait here for one bridge to wake."""
 _HANDOVER_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
+Charge = Callable[[Bridge, str], Awaitable[None]]
+"""Charges a bridge's message by its id; raises a Refusal where there is no room for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,10 @@ class Routed:
 class Router:
     """Routes messages to the bridges of a fleet."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, *, charge: Charge | None = None) -> None:
+        """`charge` takes what a message to an agent takes; without it no limits hold."""
         self._fleet = fleet
+        self._charge = charge
         self._waiting: dict[str, int] = {}
         self._turnstiles: dict[tuple[str, str], asyncio.Lock] = {}
         self._log = Logger(__name__)
@@ -67,6 +71,8 @@ class Router:
             return Routed(reply=await self._command(bridge, message, parsed.command))
         if not message.text.strip():
             raise Refusal(Status.INVALID_ARGUMENT, "EMPTY_MESSAGE", "The message is empty.")
+        if self._charge is not None:
+            await self._charge(bridge, message.message_id)
         submission = Submission(
             conversation_id=message.conversation_id,
             message_id=message.message_id,

@@ -22,10 +22,13 @@ from repobridge_gateway.channels import Served as Channel
 from repobridge_gateway.config import Bridge, Config
 from repobridge_gateway.console import TerminalConsole
 from repobridge_gateway.fleet.local import LocalFleet
+from repobridge_gateway.fleet.port import Bridge as AnyBridge
 from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
+from repobridge_gateway.limits.memory import MemoryLedger
 from repobridge_gateway.local_server import open_local_server
-from repobridge_gateway.router import Router
+from repobridge_gateway.router import Charge, Router
 from repobridge_gateway.terminal import run_terminal
+from repobridge_gateway.throttle import Throttle
 
 if TYPE_CHECKING:
     from repobridge.machine_address import MachineAddress
@@ -83,10 +86,11 @@ async def serve(served: Served) -> None:
         for b in bridges
     )
     fleet = LocalFleet(specs, settings)
-    router = Router(fleet)
+    authority = Authority(config.policy)
+    gateway = _discord(served, fleet, authority) if _in_discord(config) else None
+    router = Router(fleet, charge=_charging(fleet, authority, gateway))
     server = await open_local_server(served.socket, fleet=fleet, router=router)
     _log.info("listening", socket=str(served.socket))
-    gateway = _discord(served, fleet) if _in_discord(config) else None
     try:
         machines = _machines(fleet, served.metrics_address, gateway)
     except RepoBridgeError:
@@ -150,21 +154,34 @@ async def _until_ended(
 
 
 def _say_what_is_so(config: Config) -> None:
-    if config.rate_limits_given and config.rate_limits.enabled:
-        _log.warning("rate limits are read but not applied in this version")
     _log.info("whoever may use the socket may prompt and approve")
     if _in_discord(config) and config.is_open:
         _log.warning("no access rules: whoever can write in a channel may prompt and approve there")
 
 
-def _discord(served: Served, fleet: LocalFleet) -> DiscordGateway:
+def _charging(fleet: LocalFleet, authority: Authority, gateway: DiscordGateway | None) -> Charge:
+    """How messages from terminals are charged: beside those from Discord, where there are some."""
+    memory = MemoryLedger()
+    throttle = Throttle(
+        gateway.ledger if gateway else lambda: memory,
+        authority=authority,
+        metrics=gateway.metrics if gateway else None,
+    )
+
+    async def charge(bridge: AnyBridge, message_id: str) -> None:
+        uid = fleet.bridge(bridge.name).uid
+        await throttle.charge_terminal(message_id, uid=uid, name=bridge.name)
+
+    return charge
+
+
+def _discord(served: Served, fleet: LocalFleet, authority: Authority) -> DiscordGateway:
     # The library takes a while to import, and most terminals don't need it.
     from repobridge_gateway import discord_gateway  # noqa: PLC0415
     from repobridge_gateway.bot.client import BotSettings  # noqa: PLC0415
     from repobridge_gateway.render.wake import WakeStage  # noqa: PLC0415
 
     config = served.config
-    authority = Authority(config.policy)
     channels = FixedChannels(
         Channel(
             uid=fleet.bridge(bridge.name).uid,

@@ -19,7 +19,7 @@ from repobridge_gateway import commands
 from repobridge_gateway.access import Members
 from repobridge_gateway.admission import admission
 from repobridge_gateway.channels import Served
-from repobridge_gateway.chat import ChatError, ChatMessage, Fault, Place, Reaction
+from repobridge_gateway.chat import ChatError, ChatMessage, Fault, Person, Place, Reaction
 from repobridge_gateway.commands import Reply, ToAgent, ToGateway
 from repobridge_gateway.pacer import Overloaded
 from repobridge_gateway.pauses import Pauses
@@ -27,6 +27,7 @@ from repobridge_gateway.render.inline import inert
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.starters import make_starter, starter_id, title_of
 from repobridge_gateway.store.port import Opening, Say, Store
+from repobridge_gateway.throttle import Throttle
 
 THREAD = "🧵"
 _ANYTHING = ToAgent(MessageKind.TEXT, "")
@@ -65,11 +66,15 @@ class ThreadStarts:
         *,
         work: Callable[[str], None],
         said: Callable[[], None],
+        throttle: Throttle | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         pauses: Pauses | None = None,
     ) -> None:
-        """`work` hears of a bridge that has something to run, `said` of sentences to send."""
+        """`work` hears of a bridge that has something to run, `said` of sentences to send. Without
+        a `throttle` no limits of rate hold.
+        """
+        self._throttle = throttle
         self._store = store
         self._threads = threads
         self._members = members
@@ -90,7 +95,7 @@ class ThreadStarts:
             return
         if reaction.place.channel_id != served.channel_id:
             return  # a thread has no threads
-        if not await self._is_allowed(reaction, served, _ANYTHING):
+        if await self._admitted(reaction, served, _ANYTHING) is None:
             return
         if await self._store.inbox.find(starter_id(reaction.message_id)) is not None:
             return
@@ -98,23 +103,44 @@ class ThreadStarts:
         starter = make_starter(message, reaction.person) if message is not None else None
         if message is None or starter is None:
             return
-        if not await self._is_allowed(reaction, served, commands.parse(message.content)):
+        asker = await self._admitted(reaction, served, commands.parse(message.content))
+        if asker is None or await self._is_limited(reaction, served, asker):
             return
         title = title_of(message, me=self._threads.me)
         if await self._store.openings.ask(starter, bridge=served.uid, title=title):
             _log.info("thread asked for", thread=reaction.message_id, bridge=served.bridge.name)
             self._wanted.set()
 
-    async def _is_allowed(
+    async def _admitted(
         self, reaction: Reaction, served: Served, text: ToAgent | ToGateway | Reply
-    ) -> bool:
+    ) -> Person | None:
+        """Who asks, as they are now; None: they may not."""
         person, guild_id = reaction.person, reaction.place.guild_id
         try:
             found = await admission(served, person, text, guild_id=guild_id, members=self._members)
         except (ChatError, Overloaded) as error:
             _log.warning("roles not known", user=person.user_id, error=str(error))
+            return None
+        return None if found.refusal else found.person
+
+    async def _is_limited(self, reaction: Reaction, served: Served, asker: Person) -> bool:
+        """Charges a mark as the prompt that it makes; whoever is over a limit reads so."""
+        if self._throttle is None:
             return False
-        return not found.refusal
+        # A mark has no id of its own, and one that is set again later is to be charged anew.
+        mark = f"{starter_id(reaction.message_id)} {asker.user_id} {self._clock():.3f}"
+        denied = await self._throttle.charge(
+            mark, served=served, person=asker, place=reaction.place
+        )
+        if denied is None:
+            return False
+        if denied.sentence:
+            text = f"<@{asker.user_id}>: {denied.sentence}"
+            channel_id = reaction.place.channel_id
+            said = sentence(f"limited {mark}", channel_id, text, reply_to=reaction.message_id)
+            await self._store.outbox.say(served.uid, said)
+            self._said()
+        return True
 
     async def _message(self, reaction: Reaction) -> ChatMessage | None:
         while True:

@@ -129,6 +129,7 @@ async def at_discord(product: Product) -> AsyncIterator[Team]:
                 "enabled": True,
                 "discord": {"tokenSecretRef": {"name": _TOKEN}, "apiBase": discord.api_base},
                 "access": [{"roleId": str(approver.id), "permissions": ["prompt", "approve"]}],
+                "limits": {"rate": {"enabled": False}},
                 "resources": {"requests": {"cpu": "10m"}},
             }
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 import grpc
 import pydantic
 
+from repobridge.crd_access import Limits, Rate
 from repobridge.session.events import Cursor
 from repobridge_gateway.access import OPEN
 from repobridge_gateway.bot.client import BotSettings
@@ -60,6 +61,7 @@ async def serve(config: Mapping[str, str]) -> None:
             channel_id=config["channel"],
             created_at=0.0,
             access=OPEN,
+            limits=Limits(rate=Rate(enabled=False)),
         )
         bot = BotSettings(token=pydantic.SecretStr(config["token"]), api_base=config["api_base"])
         settings = DiscordSettings(bot=bot, store_directory=Path(config["store"]))

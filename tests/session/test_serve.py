@@ -289,17 +289,23 @@ async def test_logs_are_json_with_llm_bridges_events_and_fields(
         repository,
         claude=claude_path,
         api=anthropic_api,
-        defaults="  rate_limit: {enabled: true, user_rate: 1}\n",
+        rate_limit="{channel_rate: 0.001, channel_burst: 1}",
         arguments=("--log-format", "json"),
     ) as serve:
         await serve.chat("-m", "hello")
+        held_up = await serve.chat("-m", "hello again")
         await serve.stop()
+    assert held_up.code == 2
+    assert "More is written to demo than is allowed at once" in held_up.err
     entries = [json.loads(line) for line in serve.log]
     by_message = {entry["msg"]: entry for entry in entries}
     assert by_message["starting bridge"]["config"] == str(tmp_path / "llm-bridge.yaml")
     started = by_message["started llm session"]
     assert (started["repo"], started["llm"], started["dir"]) == ("demo", "claude", str(repository))
-    assert "rate limits are read but not applied in this version" in by_message
+    assert (by_message["message limited"]["bridge"], by_message["message limited"]["limit"]) == (
+        "demo",
+        "channel",
+    )
     assert "shutting down" in by_message
     assert anthropic_api.key not in "\n".join(serve.log)
 

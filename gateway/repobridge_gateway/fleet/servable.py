@@ -60,6 +60,7 @@ def served(resource: RepoBridge, bridge: Bridge, *, authority: Authority) -> Ser
         channel_id=discord.channel_id,
         created_at=created.timestamp() if created is not None else 0.0,
         access=authority.of(rules_of(spec.access)),
+        limits=spec.limits,
         model=spec.agent.model,
         require_mention=discord.require_mention,
         threads_are_sessions=discord.threads is Threads.SESSION,

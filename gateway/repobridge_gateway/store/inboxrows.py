@@ -68,6 +68,32 @@ class SqliteInbox:
 
         return await self._database.write(act)
 
+    async def turn_away(
+        self, message: ChatMessage, *, bridge: str, conversation: str, reason: str, say: Say = ()
+    ) -> bool:
+        """Passes a message by for good."""
+
+        def act(transaction: Transaction) -> bool:
+            if messages.find(transaction, message.message_id) is not None:
+                return False
+            channel = int(message.place.channel_id)
+            if messages.has_gap(transaction, channel):
+                # History will bring it, and is to find that it is over.
+                refused = Kept(
+                    message=message,
+                    bridge=bridge,
+                    conversation=conversation,
+                    state=InboxState.REFUSED,
+                    reason=reason,
+                )
+                messages.put(transaction, refused)
+            else:
+                messages.move_cursor(transaction, channel, int(message.message_id))
+            sends.add(transaction, bridge, say)
+            return True
+
+        return await self._database.write(act)
+
     async def pass_by(self, channel_id: str, message_id: str) -> None:
         """Moves the cursor over a message that is not for us."""
 

@@ -17,6 +17,7 @@ from repobridge.session.events import Cursor
 from repobridge_gateway.chat import ChatMessage, MessageEdited
 from repobridge_gateway.clicks import Asked, Click, Clicked
 from repobridge_gateway.inbox import Effect, InboxState, Kept
+from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.outbox import Due, Live, Outgoing, Sending
 from repobridge_gateway.steady import Steady
 
@@ -121,6 +122,11 @@ class InboxStore(Protocol):
 
         With `take` it is taken to be handed over, if it is the next of its conversation.
         """
+
+    async def turn_away(
+        self, message: ChatMessage, *, bridge: str, conversation: str, reason: str, say: Say = ()
+    ) -> bool:
+        """Passes a message by for good, also where history brings it; False where it is known."""
 
     async def pass_by(self, channel_id: str, message_id: str) -> None:
         """Moves the cursor, where there is no gap, over a message that is not for us."""
@@ -364,6 +370,10 @@ class Store(Protocol):
     @property
     def outbox(self) -> OutboxStore:
         """Pieces on their way."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was used of limits."""
 
     @property
     def clicks(self) -> ClickStore:

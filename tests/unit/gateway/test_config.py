@@ -8,15 +8,17 @@ from hypothesis import strategies as st
 
 from repobridge import durations
 from repobridge_gateway.access import OPEN, Permission, Rule
-from repobridge_gateway.authority import Policy
+from repobridge_gateway.authority import Authority, Policy
 from repobridge_gateway.config import (
     Bridge,
+    Config,
     ConfigError,
-    RateLimits,
     default_path,
     load,
 )
 from repobridge_gateway.document import read
+from repobridge_gateway.limits.bucket import Bucket
+from repobridge_gateway.limits.policy import Asker, takes_for
 from repobridge_gateway.policy_settings import BucketSettings, LimitsSettings, RateSettings
 
 EXAMPLE = """\
@@ -65,6 +67,17 @@ def problems(work: Path, text: str, **environment: str) -> list[str]:
     return [line.removeprefix(str(path)) for line in str(refused.value).splitlines()]
 
 
+def takes(config: Config) -> list[tuple[float, int]]:
+    """What a message is held to: so many a second, and so many at once."""
+    asker = Asker(guild_id="1", bridge="uid", user_id="2")
+    found = takes_for(asker, Authority(config.policy).levels("1", bridge=None))
+    return [
+        (take.limit.per_second, take.limit.burst)
+        for take in found
+        if isinstance(take.limit, Bucket)
+    ]
+
+
 def test_llm_bridges_own_file_is_taken_as_it_is(work: Path) -> None:
     config = load(write(work, EXAMPLE), {"WORK": str(work), "DISCORD_BOT_TOKEN": "t0ken"})
     assert config.bridges == (
@@ -95,7 +108,7 @@ def test_llm_bridges_own_file_is_taken_as_it_is(work: Path) -> None:
     assert config.output_threshold == 2000
     assert (config.idle_nanoseconds, config.idle_text) == (90 * durations.MINUTE, "1h30m0s")
     assert config.resume_session is False
-    assert config.rate_limits == RateLimits(user_rate=0.2, user_burst=2)
+    assert takes(config) == [(0.2, 2), (2.0, 10)]
     assert config.discord_token.get_secret_value() == "t0ken"
 
 
@@ -109,7 +122,7 @@ def test_everything_left_out_has_llm_bridges_default(work: Path) -> None:
         1500,
         "10m0s",
     )
-    assert (config.resume_session, config.rate_limits) == (True, RateLimits())
+    assert (config.resume_session, takes(config)) == (True, [(0.5, 3), (2.0, 10)])
     assert (config.environment, config.log_format, config.socket) == ((), "text", "")
 
 
@@ -359,6 +372,7 @@ def test_who_may_what_and_how_much_stands_under_serve(work: Path) -> None:
                     ),
                 )
             },
+            limits=said.limits,
         ),
     )
 
@@ -366,8 +380,9 @@ def test_who_may_what_and_how_much_stands_under_serve(work: Path) -> None:
 def test_a_file_that_says_nothing_of_access_is_open_whatever_it_says_of_limits(work: Path) -> None:
     text = "repos: {}\nserve: {limits: {budgets: [{per: guild, tokens: 1000}]}}\n"
     config = load(write(work, text), {})
-    assert (config.is_open, config.policy) == (True, Policy(rules=OPEN.rules))
-    rate = config.policy_settings.limits.rate
+    limits = config.policy_settings.limits
+    assert (config.is_open, config.policy) == (True, Policy(rules=OPEN.rules, limits=limits))
+    rate = limits.rate
     assert rate is not None
     assert (rate.user, rate.channel) == (
         BucketSettings(per_second=0.5, burst=3),

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from repobridge.crd_access import Bucket, Limits, Rate
+from repobridge.errors import Refusal, Status
 from repobridge_gateway import reception as receiving
 from repobridge_gateway.access import OPEN, Access, Members, Permission, Rule
+from repobridge_gateway.authority import Authority
 from repobridge_gateway.channels import FixedChannels, Served
 from repobridge_gateway.chat import (
     ChannelGone,
@@ -30,10 +33,12 @@ from repobridge_gateway.chat import (
     ThreadSeen,
 )
 from repobridge_gateway.inbox import InboxState
+from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.reception import TOLD_AGAIN_SECONDS, Reception
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
+from repobridge_gateway.throttle import Throttle
 from tests.unit.gateway.bridges import HandBridge
 
 CHANNEL, THREAD, GUILD = "100", "101", "1"
@@ -108,6 +113,8 @@ class Desk:
 
     def __init__(self, store: SqliteStore, served: Served) -> None:
         self.store = store
+        self.failures: list[Refusal] = []
+        """What the ledger refuses with."""
         self.around = Around()
         self.reception = Reception(
             store=store,
@@ -115,9 +122,15 @@ class Desk:
             places=self.around,
             members=Members(self.around, clock=lambda: 0.0),
             hearers=self.around,
+            throttle=Throttle(self._ledger, authority=Authority(), clock=lambda: self.now),
             clock=lambda: self.now,
         )
         self.now = 0.0
+
+    def _ledger(self) -> Ledger:
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.store.ledger
 
     async def take_in(self, *events: object) -> None:
         """Has events taken in, to the last."""
@@ -156,9 +169,14 @@ def message(number: int, text: str = "", *, author: str = "ann", **others: objec
 
 @asynccontextmanager
 async def a_desk(
-    directory: Path, *, access: Access = OPEN, require_mention: bool = False
+    directory: Path,
+    *,
+    access: Access = OPEN,
+    require_mention: bool = False,
+    burst: int = 1000,
 ) -> AsyncIterator[Desk]:
-    store = await SqliteStore.open(directory / "store")
+    store = await SqliteStore.open(directory / "store", clock=lambda: 0.0)
+    roomy = Bucket(per_second=1, burst=1000)
     served = Served(
         uid="uid",
         bridge=HandBridge(wanted=lambda: None),
@@ -166,6 +184,7 @@ async def a_desk(
         created_at=0.0,
         access=access,
         require_mention=require_mention,
+        limits=Limits(rate=Rate(user=Bucket(per_second=0.1, burst=burst), channel=roomy)),
     )
     yield Desk(store, served)
     await store.close()
@@ -222,6 +241,37 @@ async def test_who_goes_on_writing_where_they_may_not_ask_is_told_so_again_after
                 await desk.store.outbox.sent(each.send_id, message_id=str(len(told)))
         assert told == ["1", "3", "4"]
         assert await desk.kept() == []
+
+
+async def test_beyond_a_limit_a_message_is_told_so_once_and_is_over_also_in_history(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path, burst=2) as desk:
+        await desk.take_in(*(message(number) for number in range(1, 4)), message(1), message(3))
+        assert await desk.store.gaps.cursor(CHANNEL) == "3"
+        gap = await desk.store.gaps.open_gap(
+            CHANNEL, bridge="uid", conversation="main", reason="away", first="0"
+        )
+        await desk.take_in(message(4), message(5, author="bob"))
+        history = [message(4), message(5, author="bob")]
+        filled = await desk.store.gaps.fill(gap, history, through="5", is_last=True)
+        assert filled is not None
+        assert await desk.store.gaps.close_gap(filled) is not None
+        assert await desk.kept() == ["message 1", "message 2", "message 5"]
+        (said,) = await desk.said()
+        assert (said.turn, said.reply_to) == ("limited 3", "3")
+        assert "it can be sent again <t:10:R>" in said.payload
+
+
+async def test_a_message_waits_where_it_cannot_be_charged_and_is_charged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "_STORE_AGAIN_SECONDS", 0.01)
+    async with a_desk(tmp_path, burst=2) as desk:
+        desk.failures = [Refusal(Status.UNAVAILABLE, "DOWN", "It is down.")] * 5
+        await desk.take_in(message(1), message(2), message(3))
+        assert desk.failures == []
+        assert await desk.kept() == ["message 1", "message 2"]
 
 
 async def test_somebody_whose_roles_cannot_be_learned_now_is_kept_to_be_asked_later(

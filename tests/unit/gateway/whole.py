@@ -21,6 +21,7 @@ import grpc
 import pydantic
 import pytest
 
+from repobridge.crd_access import Bucket, Limits, Rate
 from repobridge.durable.groupwriter import Act
 from repobridge_gateway.access import OPEN
 from repobridge_gateway.bot.client import BotSettings
@@ -35,6 +36,8 @@ from tests.live_runner import LiveRunner
 from tests.programs.gateway_killed_at import AwakeBridge
 
 PATIENCE_SECONDS = 120.0
+_ROOMY = Limits(rate=Rate(user=Bucket(per_second=100, burst=1000)))
+"""So that messages are charged, and nobody is held up."""
 
 
 class Killed(Exception):
@@ -104,6 +107,7 @@ class Whole:
             channel_id=str(self.channel.id),
             created_at=0.0,
             access=OPEN,
+            limits=_ROOMY,
         )
         self._directory = directory
         self._monkeypatch = monkeypatch
