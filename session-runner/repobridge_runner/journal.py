@@ -27,8 +27,8 @@ from repobridge.durable.files import (
     writer_connection,
 )
 from repobridge.durable.groupwriter import Act, Deliver
+from repobridge.durable.reserve import Reserve
 from repobridge.errors import Refusal, RepoBridgeError, Status
-from repobridge_runner.reserve import Reserve
 from repobridge_runner.schema import MIGRATIONS
 from repobridge_runner.transaction import StoredEvent, Transaction
 from repobridge_runner.writer import Writer, disk_full, translated

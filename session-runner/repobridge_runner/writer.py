@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from repobridge.durable.failures import is_disk_full, is_storage_failure
 from repobridge.durable.groupwriter import Act, Deliver, GroupWriter
+from repobridge.durable.reserve import Reserve
 from repobridge.errors import Refusal, Status
-from repobridge_runner.reserve import Reserve
 from repobridge_runner.transaction import Transaction
 
 

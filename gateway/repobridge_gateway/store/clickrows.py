@@ -79,7 +79,7 @@ class SqliteClicks:
                 (transaction.now, int(interaction_id)),
             )
 
-        await self._database.write(act)
+        await self._database.write(act, essential=True)
 
     async def released(self, interaction_id: str) -> None:
         """Lets others decide."""

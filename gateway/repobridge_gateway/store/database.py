@@ -22,10 +22,13 @@ from repobridge.durable.files import (
     writer_connection,
 )
 from repobridge.durable.groupwriter import Act, Deliver, GroupWriter
+from repobridge.durable.reserve import Reserve
 from repobridge.errors import Refusal, RepoBridgeError, Status
 from repobridge_gateway.store.schema import MIGRATIONS
 
 _FILE = "gateway.sqlite"
+_RESERVE_BYTES = 1 << 20
+"""Set aside for what is already under way: it comes to its end on a full disk, too."""
 
 
 class StoreError(RepoBridgeError):
@@ -49,20 +52,30 @@ class Transaction:
 
 
 class StoreWriter(GroupWriter):
-    """Runs acts on the store."""
+    """Runs acts on the store; those that end something may use the reserve on a full disk."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         *,
+        reserve: Reserve,
         clock: Callable[[], float],
         deliver: Deliver,
         stopped: Callable[[], None],
     ) -> None:
         super().__init__(connection, name="store-writer", deliver=deliver, stopped=stopped)
+        self._reserve = reserve
         self._clock = clock
 
+    def _prepare(self) -> None:
+        self._reserve.restore()
+
+    def _made_room(self, act: Act, error: BaseException) -> bool:
+        return is_disk_full(error) and act.is_essential and self._reserve.spend()
+
     def _perform(self, act: Act) -> None:
+        if self._reserve.is_spent and not act.is_essential:
+            raise _full()
         act.result = act.run(Transaction(self._connection, self._clock()))
 
     def _failure(self, error: BaseException) -> BaseException:
@@ -72,8 +85,11 @@ class StoreWriter(GroupWriter):
 class Database(DurableActs[Transaction]):
     """Durable acts on the store's file, from one event loop."""
 
-    def __init__(self, files: OpenFiles, *, clock: Callable[[], float], waiting: int) -> None:
+    def __init__(
+        self, files: OpenFiles, reserve: Reserve, *, clock: Callable[[], float], waiting: int
+    ) -> None:
         self._clock = clock
+        self._reserve = reserve
         super().__init__(files, waiting=waiting, name="store")
 
     @classmethod
@@ -83,15 +99,21 @@ class Database(DurableActs[Transaction]):
         Raises Refusal STORE_LOCKED while another holds it, STORE_FULL or STORE_BUSY; and StoreError
         for a file that is damaged or of a later version, which stays as it is.
         """
-        files = await asyncio.to_thread(_open, directory)
-        return cls(files, clock=clock, waiting=waiting)
+        files, reserve = await asyncio.to_thread(_open, directory)
+        return cls(files, reserve, clock=clock, waiting=waiting)
 
     def now(self) -> float:
         """The time as acts are given it."""
         return self._clock()
 
     def _make_writer(self, deliver: Deliver, stopped: Callable[[], None]) -> StoreWriter:
-        return StoreWriter(self._files.writer, clock=self._clock, deliver=deliver, stopped=stopped)
+        return StoreWriter(
+            self._files.writer,
+            reserve=self._reserve,
+            clock=self._clock,
+            deliver=deliver,
+            stopped=stopped,
+        )
 
     def _stopping(self) -> Refusal:
         return Refusal(Status.UNAVAILABLE, "STORE_CLOSED", "The gateway is stopping.")
@@ -100,12 +122,15 @@ class Database(DurableActs[Transaction]):
         return _translated(error)
 
 
-def _open(directory: Path) -> OpenFiles:
+def _open(directory: Path) -> tuple[OpenFiles, Reserve]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(directory)
+    reserve = Reserve(directory / "gateway.reserve", size_bytes=_RESERVE_BYTES)
     path = directory / _FILE
     try:
-        return OpenFiles(lock, _writer(path), reader_connection(path))
+        files = OpenFiles(lock, *_connections(path, reserve))
+        reserve.restore()
+        return files, reserve
     except (sqlite3.Error, NewerSchemaError) as error:
         os.close(lock)
         if is_disk_full(error) or is_busy(error):
@@ -118,6 +143,15 @@ def _open(directory: Path) -> OpenFiles:
     except BaseException:
         os.close(lock)
         raise
+
+
+def _connections(path: Path, reserve: Reserve) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    try:
+        return _writer(path), reader_connection(path)
+    except sqlite3.Error as error:
+        if not (is_disk_full(error) and reserve.spend()):
+            raise
+    return _connections(path, reserve)
 
 
 def _writer(path: Path) -> sqlite3.Connection:
@@ -141,11 +175,7 @@ def _lock(directory: Path) -> int:
 def _translated(error: BaseException) -> BaseException:
     """The error as callers hear it."""
     if is_disk_full(error):
-        refusal = Refusal(
-            Status.RESOURCE_EXHAUSTED,
-            "STORE_FULL",
-            "The disk of the gateway's store is full; nothing was written. Free some space.",
-        )
+        refusal = _full()
     elif is_busy(error):
         refusal = Refusal(
             Status.UNAVAILABLE,
@@ -158,3 +188,11 @@ def _translated(error: BaseException) -> BaseException:
         return error
     refusal.__cause__ = error
     return refusal
+
+
+def _full() -> Refusal:
+    return Refusal(
+        Status.RESOURCE_EXHAUSTED,
+        "STORE_FULL",
+        "The disk of the gateway's store is full; nothing was written. Free some space.",
+    )

@@ -56,7 +56,7 @@ class SqliteOutbox:
     async def begin(self, send_id: int, *, now: Steady) -> Sending | None:
         """Notes that a piece is sent from now on."""
         return await self._database.write(
-            lambda transaction: sends.begin(transaction, send_id, now)
+            lambda transaction: sends.begin(transaction, send_id, now), essential=True
         )
 
     async def sending(self, send_id: int) -> Sending | None:
@@ -77,7 +77,7 @@ class SqliteOutbox:
                 (transaction.now, send_id),
             )
 
-        await self._database.write(act)
+        await self._database.write(act, essential=True)
 
     async def lost(self, send_id: int, *, reason: str) -> None:
         """Gives a piece up."""
@@ -98,7 +98,7 @@ class SqliteOutbox:
                 return piece[1]
             return str(live[0]) if live else ""
 
-        return await self._database.write(act)
+        return await self._database.write(act, essential=True)
 
     async def delivered(self, bridge: str) -> Cursor | None:
         """From where to read a bridge's log on."""
@@ -150,7 +150,8 @@ class SqliteOutbox:
         await self._database.write(
             lambda transaction: sends.end(
                 transaction, send_id, state, message_id=message_id, reason=reason
-            )
+            ),
+            essential=True,
         )
 
     async def _run(self, sql: str, parameters: Sequence[object]) -> None:

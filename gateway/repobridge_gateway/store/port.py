@@ -1,6 +1,7 @@
 """What a durable store of the gateway does: each call is one commit, on disk when it returns.
 
-Calls raise a Refusal: STORE_FULL (RESOURCE_EXHAUSTED: there is no room, nothing was written),
+Calls raise a Refusal: STORE_FULL (RESOURCE_EXHAUSTED: there is no room, nothing was written; what
+ends a piece or a click on its way, and what makes room, has a reserve of its own),
 STORE_BUSY (UNAVAILABLE: try again), STORE_FAILED (INTERNAL), STORE_CLOSED (UNAVAILABLE). `say` is
 what people hear of a step: the pieces join the outbox in the same commit, and only if the step
 was taken, so that nobody hears it twice or never.

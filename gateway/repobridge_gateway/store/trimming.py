@@ -44,10 +44,10 @@ async def trim(database: Database, served: Collection[str]) -> int:
     forgotten = 0
     for table, age, which, parameters in steps:
         step = partial(_some, table=table, age=age, which=which, parameters=parameters)
-        while removed := await database.write(step):
+        while removed := await database.write(step, essential=True):
             forgotten += removed
-    forgotten += await database.write(_left_alone)
-    while await database.write(_vacuum):
+    forgotten += await database.write(_left_alone, essential=True)
+    while await database.write(_vacuum, essential=True):
         pass
     return forgotten
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repobridge_runner.reserve import Reserve
+from repobridge.durable.reserve import Reserve
 
 CHILD = Path(__file__).with_name("full_disk_child.py")
 MOUNT_AND_RUN = 'mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" "$3" "$1"'

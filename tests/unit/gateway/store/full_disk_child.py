@@ -38,6 +38,11 @@ def fill(directory: Path) -> Path:
     return filler
 
 
+async def sent(store: SqliteStore, send_id: int) -> None:
+    assert await store.outbox.begin(send_id, now=steady.now()) is not None
+    await store.outbox.sent(send_id, message_id=f"{send_id}")
+
+
 async def main(directory: Path) -> dict[str, object]:
     seen: dict[str, object] = {}
     store = await SqliteStore.open(directory / "store")
@@ -48,6 +53,7 @@ async def main(directory: Path) -> dict[str, object]:
         )
 
     await receive(1)
+    await store.outbox.say(BRIDGE, [piece("before"), piece("another", channel="9")])
     filler = fill(directory)
     confirmed = 1
     while (last := await outcome(receive(confirmed + 1))) == "ok":
@@ -58,9 +64,17 @@ async def main(directory: Path) -> dict[str, object]:
         bridge=BRIDGE, cursor=Cursor("log", 1), pieces=pieces, ended=(snowflake(1),)
     )
     seen["an answer"] = await outcome(store.outbox.deliver(delivery))
-    seen["pieces of it"] = len(await store.outbox.due())
+    seen["pieces of it"] = len(await store.outbox.due()) - 2
     seen["its place in the log"] = await store.outbox.delivered(BRIDGE) is not None
     seen["still read"] = len(await store.inbox.queue(BRIDGE, "main")) == confirmed
+    seen["on their way"] = [
+        await outcome(sent(store, due.send_id)) for due in await store.outbox.due()
+    ]
+    seen["counted"] = (await store.outbox.counts())["DONE"]
+    seen["made room"] = await outcome(store.trim([BRIDGE]))
+    seen["a small message"] = await outcome(
+        store.inbox.receive(message(90_000), bridge=BRIDGE, conversation="main")
+    )
     await store.close()
     filler.unlink()
 
