@@ -58,7 +58,8 @@ tool in their middle. It is written again, at its pace, into the logs of so many
 servers stream them to one gateway; the imitation of Discord keeps the limits as they are known: 5
 edits in 5 seconds in a channel, 50 requests a second. All turns begin at once and end at once.
 "As often as Discord allows" is an edit a second from the first sight of a turn, at no cost; a text
-that was not shown before the turn's end counts until the answer.
+that was not shown before the turn's end counts until the answer. "50 a second" is what the limit
+leaves for as many that are due at once.
 
 An idle thread has had a turn of one line. "discord.py alone" did the same to an imitation of its
 own: a mark, a message, its edit, an answer. Most of what both keep is what the library knows of

@@ -13,7 +13,8 @@ from benchmarks.recording import last_line
 _CHANNEL = re.compile(r"/channels/(\d+)/messages")
 _CREATE = "POST /channels/{channel_id}/messages"
 _EDIT = "PATCH /channels/{channel_id}/messages/{message_id}"
-_TOO_MANY = 429
+_MARK = "PUT /channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me"
+_DONE, _TOO_MANY = {200, 204}, 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,21 @@ class Stream:
     """The same, had there been an edit in each period that Discord allows, at no cost."""
     answered: float
     """Seconds from the end of the turn to its answer."""
+    marked: float
+    """Seconds from the message to the mark that it was seen."""
 
 
-def stream_of(channel: str, log: Json, requests: Sequence[Json], *, period: float) -> Stream:
-    """What was seen in a channel; `period` is the time from one edit to the next."""
+def stream_of(
+    channel: str, log: Json, requests: Sequence[Json], *, began: float, period: float
+) -> Stream:
+    """What was seen in a channel; `period` is the time from one edit to the next.
+
+    `began` is when its person wrote.
+    """
     asked = [
         each
         for each in requests
-        if each["status"] == 200
+        if each["status"] in _DONE
         and (found := _CHANNEL.search(each["path"]))
         and found[1] == channel
     ]
@@ -65,6 +73,7 @@ def stream_of(channel: str, log: Json, requests: Sequence[Json], *, period: floa
         delays=tuple(delays),
         ideal_delays=tuple(ideal),
         answered=answer["at"] - ended,
+        marked=next(each["at"] for each in asked if each["route"] == _MARK) - began,
     )
 
 

@@ -5,6 +5,7 @@ from benchmarks.streams_seen import Stream, refused, stream_of
 
 CREATE = "POST /channels/{channel_id}/messages"
 EDIT = "PATCH /channels/{channel_id}/messages/{message_id}"
+MARK = "PUT /channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me"
 
 
 def asked(
@@ -17,6 +18,7 @@ def asked(
 def test_a_stream_is_known_by_what_its_channel_shows_and_when() -> None:
     log = {"texts": [[10.25, 1, 60], [11.5, 2, 120], [12.75, 3, 180]], "ended": 14.0}
     requests = [
+        asked(9.5, MARK, status=204),
         asked(10.0, CREATE, "⏳ Working"),
         asked(10.5, EDIT, "L0001 of"),
         asked(11.0, EDIT, "L0009 of another", channel="2"),
@@ -25,7 +27,7 @@ def test_a_stream_is_known_by_what_its_channel_shows_and_when() -> None:
         asked(14.5, CREATE, "the answer"),
         asked(14.6, EDIT, "-# ✓ Done"),
     ]
-    assert stream_of("1", log, requests, period=1.0) == Stream(
+    assert stream_of("1", log, requests, began=9.0, period=1.0) == Stream(
         seconds=4.0,
         edits=2,
         written=180,
@@ -33,5 +35,6 @@ def test_a_stream_is_known_by_what_its_channel_shows_and_when() -> None:
         delays=(0.25, 0.5, 1.75),  # the last one came with the answer
         ideal_delays=(0.75, 0.5, 0.25),
         answered=0.5,
+        marked=0.5,
     )
     assert refused(requests) == 1
