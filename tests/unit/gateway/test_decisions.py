@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -12,11 +15,13 @@ import pytest
 
 from repobridge.session import events as ev
 from repobridge.session.events import Actor, Scope, Verdict
+from repobridge_gateway.chat import Interaction
+from repobridge_gateway.clickchecks import ClickChecks, NotDecided
 from repobridge_gateway.clicks import Asked, Click
 from repobridge_gateway.decider import GO_ON
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
 from repobridge_gateway.pacer import Priority
-from repobridge_gateway.render.custom_id import Verb
+from repobridge_gateway.render.custom_id import CustomId, Kind, Verb
 from repobridge_gateway.render.pieces import Button, Piece, Row
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.session_values import Answer, Decision
@@ -321,6 +326,24 @@ async def test_a_name_that_somebody_made_up_decides_nothing(custom_id: str, stag
     said = await private(stage, await stage.people["manager"].click(forged, "Click"))
     assert said == NOTHING_HERE
     assert await stage.store.clicks.undecided() == []
+
+
+async def test_of_all_names_with_the_right_key_only_those_of_its_own_buttons_are_checked_further(
+    stage: Stage,
+) -> None:
+    asked = await stage.ask(approval())
+    row = await stage.open_row()
+    await stage.people["manager"].click(await planted(stage, "any"), "Click")
+    heard_of = await stage.bot.next(Interaction)
+    at_home = replace(heard_of, message_id=str(asked.id))
+    checks = ClickChecks(store=stage.store, channels=stage.channels)
+    taken = set[tuple[Asked, Kind, Verb]]()
+    for kind, verb in itertools.product(Kind, Verb):
+        with contextlib.suppress(NotDecided):
+            found, _ = await checks.checked(at_home, CustomId(kind, row.ulid, verb))
+            taken.add((found, kind, verb))
+    # That a verb is one of its kind, its name has shown before.
+    assert taken == {(row, Kind.APPROVAL, verb) for verb in Verb}
 
 
 async def test_a_click_on_what_was_not_asked_yet_leaves_the_decision_to_others(
