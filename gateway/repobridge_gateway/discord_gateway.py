@@ -100,7 +100,8 @@ class DiscordGateway:
     def ledger(self) -> Ledger:
         """Where limits are remembered; raises a Refusal while it does not serve."""
         if self._store is None:
-            raise Refusal(Status.UNAVAILABLE, "STORE_CLOSED", "The gateway's store is not open.")
+            text = "The gateway is starting; try again in a moment."
+            raise Refusal(Status.UNAVAILABLE, "GATEWAY_STARTING", text)
         return self._store.ledger
 
     async def run(self) -> None:

@@ -47,3 +47,4 @@ async def test_a_turn_that_is_over_is_not_shown_again_because_an_older_one_still
     await team.until(team.is_over)
     assert team.discord.seen(thread) == shown
     team.assert_accounted()
+    assert str(beside.id) in team.charges()[0]

@@ -21,7 +21,7 @@ import grpc
 import pydantic
 import pytest
 
-from repobridge.crd_access import Bucket, Limits, Rate
+from repobridge.crd_access import Bucket, Limits, Rate, Window
 from repobridge.durable.groupwriter import Act
 from repobridge_gateway.access import OPEN
 from repobridge_gateway.bot.client import BotSettings
@@ -36,7 +36,10 @@ from tests.live_runner import LiveRunner
 from tests.programs.gateway_killed_at import AwakeBridge
 
 PATIENCE_SECONDS = 120.0
-_ROOMY = Limits(rate=Rate(user=Bucket(per_second=100, burst=1000)))
+_NONE = Bucket(per_second=0, burst=1)
+_COUNTED = Limits(
+    rate=Rate(user=_NONE, channel=_NONE, windows=(Window(per="744h", requests=1_000_000),))
+)
 """So that messages are charged, and nobody is held up."""
 
 
@@ -107,7 +110,7 @@ class Whole:
             channel_id=str(self.channel.id),
             created_at=0.0,
             access=OPEN,
-            limits=_ROOMY,
+            limits=_COUNTED,
         )
         self._directory = directory
         self._monkeypatch = monkeypatch
@@ -209,6 +212,16 @@ class Whole:
         done = Counter(self.scripted.executed())
         assert set(done.values()) == {1}, done
         assert len(done) == len(self.asked)
+        charged, taken = self.charges()
+        assert charged <= {str(each.id) for each in self.asked}
+        assert taken == len(charged)
+
+    def charges(self) -> tuple[set[str], int]:
+        """Which messages were charged, and how many the limit has counted."""
+        with contextlib.closing(sqlite3.connect(self.path)) as store:
+            charged = {row[0] for row in store.execute("SELECT message_id FROM charges")}
+            states = store.execute("SELECT numbers FROM limit_states").fetchall()
+        return charged, sum(int(count) for (row,) in states for count in row.split()[1::2])
 
     async def logged(self, *messages: str) -> None:
         """Waits until the gateway has logged all of these, from now on."""
