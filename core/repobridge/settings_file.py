@@ -67,13 +67,19 @@ def _text(path: Path) -> str:
 def _read(path: Path, text: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} can't be read: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        # The error's own text shows the line, which may have a secret.
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        why = error.problem or error.context
+        raise SettingsError(f"{path}{line}: can't be read: {why}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date that no calendar has is a ValueError.
+        raise SettingsError(f"{path} can't be read: {error}.") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise SettingsError(f"{path} holds no mapping of settings.")
-    return found
+    return {str(name): value for name, value in found.items()}
 
 
 def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,12 @@ def configure(
     for old in tuple(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
+    set_level(level)
+
+
+def set_level(level: int) -> None:
+    """Logs from another level on."""
+    logging.getLogger().setLevel(level)
     for library in ("asyncio", "grpc"):  # their steady state is not ours
         logging.getLogger(library).setLevel(max(level, logging.INFO))
 

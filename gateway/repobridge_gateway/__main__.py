@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from repobridge.entry import enter
@@ -20,7 +21,8 @@ def _serve(config: Path | None) -> None:
     from repobridge_gateway import in_cluster  # noqa: PLC0415
     from repobridge_gateway.settings import GatewaySettings  # noqa: PLC0415
 
-    asyncio.run(in_cluster.serve(settings_file.load(GatewaySettings, config)))
+    read = partial(settings_file.load, GatewaySettings, config)
+    asyncio.run(in_cluster.serve(read(), path=config, read=read))
 
 
 if __name__ == "__main__":

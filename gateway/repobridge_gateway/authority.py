@@ -72,6 +72,23 @@ class Authority:
                 self._made[guild_id] = made
         return made
 
+    def obey(self, policy: Policy) -> None:
+        """Has other rules hold from now on.
+
+        A role that was found by its name keeps what it was found to be as long as the rules name
+        it; names that were refused are looked up again.
+        """
+        guilds = tuple(self._made)
+        self._policy = policy
+        self._names = {
+            (guild_id, name): found
+            for (guild_id, name), found in self._names.items()
+            if found is not None and name in _named(policy, guild_id)
+        }
+        self._made = {}
+        for guild_id in guilds:
+            self.look(guild_id)
+
     def look(self, guild_id: str) -> None:
         """Says that a guild's roles are known: what is wrong with names is told now."""
         self.at(guild_id)
@@ -139,6 +156,12 @@ class BridgeAccess:
             rules = tuple(for_guild(rule, guild_id) for rule in self.own)
             before = self._made[guild_id] = around, Access(rules=rules, wide=around.wide)
         return before[1]
+
+
+def _named(policy: Policy, guild_id: str) -> frozenset[str]:
+    """The roles that the rules for a guild name."""
+    rules = (*policy.guilds.get(guild_id, ()), *policy.rules)
+    return frozenset(rule.role_name for rule in rules if rule.role_name)
 
 
 def for_guild(rule: Rule, guild_id: str) -> Rule:

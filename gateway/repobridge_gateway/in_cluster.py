@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from repobridge.claims import Tenancy
 from repobridge.connection import connection
 from repobridge.probes import Health, serving
 from repobridge.process import make_process_private
-from repobridge.telemetry import Logger, configure
+from repobridge.telemetry import Logger, configure, set_level
 from repobridge.tls import ClientTls
 from repobridge.tls_files import TlsDirectory
 from repobridge_gateway.authority import Authority
@@ -27,6 +29,7 @@ from repobridge_gateway.fleet.metrics import by_phase
 from repobridge_gateway.fleet.presence import Presence
 from repobridge_gateway.fleet.tls_reach import Identity
 from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.reloading import Reloading
 from repobridge_gateway.settings import GatewaySettings
 from repobridge_gateway.together import until_first
 
@@ -34,14 +37,17 @@ _READY_LOOK_SECONDS = 0.5
 _log = Logger("repobridge.gateway")
 
 
-async def serve(settings: GatewaySettings) -> None:
+async def serve(
+    settings: GatewaySettings, *, path: Path | None, read: Callable[[], GatewaySettings]
+) -> None:
     """Runs until SIGTERM or SIGINT; raises RepoBridgeError for what a person has to mend.
 
+    The settings are read again with `read` when their file at `path` changes, and at SIGHUP.
     Everything that must not be lost is in the store before it has an effect, so that the end needs
     no more than that the tasks end and the store closes.
     """
     make_process_private()  # the bot's token is in its memory
-    configure(settings.log_format, level=logging.getLevelNamesMapping()[settings.log_level.upper()])
+    configure(settings.log_format, level=settings.level)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,6 +61,9 @@ async def serve(settings: GatewaySettings) -> None:
         authority = Authority(settings.policy(), metrics=metrics)
         fleet = _fleet(settings, client, identity, authority)
         presence = Presence(fleet)
+        put = partial(_put, authority=authority, fleet=fleet)
+        reloading = Reloading(settings, read, path=path, put=put, metrics=metrics)
+        loop.add_signal_handler(signal.SIGHUP, reloading.ask)
         gateway = DiscordGateway(
             DiscordSettings(
                 bot=BotSettings(
@@ -79,10 +88,24 @@ async def serve(settings: GatewaySettings) -> None:
                     "gateway": gateway.run(),
                     "fleet": fleet.run(),
                     "heartbeat": health.run(),
+                    "settings": reloading.run(),
                     "readiness": _tell_readiness(health, fleet, presence),
                 }
             )
     _log.info("gateway stopped")
+
+
+def _put(settings: GatewaySettings, *, authority: Authority, fleet: KubernetesFleet) -> None:
+    """Brings what can change live into force."""
+    # What could fail comes first, so that nothing is half done.
+    policy, tenancy = settings.policy(), _tenancy(settings)
+    authority.obey(policy)
+    fleet.obey(tenancy)
+    set_level(settings.level)
+
+
+def _tenancy(settings: GatewaySettings) -> Tenancy:
+    return tuple(each.rule() for each in settings.tenancy)
 
 
 def _fleet(
@@ -98,7 +121,7 @@ def _fleet(
         api,
         identity,
         namespaces=settings.namespaces,
-        tenancy=tuple(each.rule() for each in settings.tenancy),
+        tenancy=_tenancy(settings),
         authority=authority,
     )
 

@@ -86,6 +86,21 @@ class GatewayMetrics:
         )
         for limit in ("user", "window", "channel"):
             self._limited.labels(limit)
+        self._reload_is_good = Gauge(
+            "repobridge_gateway_settings_last_reload_success",
+            "1 where the settings could be used when they were last read, 0 where they are broken.",
+            registry=registry,
+        )
+        self._settings_errors = Counter(
+            "repobridge_gateway_settings_errors_total",
+            "How often settings were read again and could not be used.",
+            registry=registry,
+        )
+        self._settings_waiting = Gauge(
+            "repobridge_gateway_settings_waiting",
+            "Settings that were changed and that only a restart can apply.",
+            registry=registry,
+        )
         self._calls = Gauge(
             "repobridge_gateway_calls_waiting",
             "Calls to Discord that wait for their turn.",
@@ -129,6 +144,13 @@ class GatewayMetrics:
     def limited(self, limit: str) -> None:
         """A message was not taken: "user", "window" or "channel"."""
         self._limited.labels(limit).inc()
+
+    def reloaded(self, *, is_good: bool, waiting: int) -> None:
+        """The settings were read; so many of them wait for a restart."""
+        self._reload_is_good.set(is_good)
+        self._settings_waiting.set(waiting)
+        if not is_good:
+            self._settings_errors.inc()
 
     def waits(self, *, pieces: Mapping[str, int], messages: Mapping[str, int], calls: int) -> None:
         """How much waits now."""

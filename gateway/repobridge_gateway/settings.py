@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,6 +19,9 @@ _PREFIX = "REPOBRIDGE_GATEWAY_"
 
 class GatewaySettings(PolicySettings, BaseSettings):
     """Everything that a person may set; a variable is a field's name in capitals."""
+
+    LIVE: ClassVar = frozenset({"access", "limits", "guilds", "tenancy", "log_level"})
+    """What changes while the gateway runs; all else waits for a restart."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
@@ -44,6 +48,7 @@ class GatewaySettings(PolicySettings, BaseSettings):
     """The gateway's own certificate, its key and the CAs that are trusted; read anew as they
     change."""
     tenancy: tuple[TenancySettings, ...] = ()
+    """Which namespaces may have which servers and channels; none: all may have all."""
 
     listen: str = Field(default="0.0.0.0:8080", pattern=r"^.*:[0-9]{1,5}$")
     """HOST:PORT for /healthz, /readyz and /metrics."""
@@ -63,6 +68,20 @@ class GatewaySettings(PolicySettings, BaseSettings):
         if bool(self.token.get_secret_value()) is (self.token_file is not None):
             raise ValueError("give either token or token_file")
         return self
+
+    def differences(self, other: GatewaySettings) -> tuple[str, ...]:
+        """The settings that are not the same, by their names."""
+        names = type(self).model_fields
+        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+
+    def over(self, started: GatewaySettings) -> GatewaySettings:
+        """These where they can change live, and those of the start elsewhere."""
+        return started.model_copy(update={name: getattr(self, name) for name in self.LIVE})
+
+    @property
+    def level(self) -> int:
+        """From which level on lines are logged, as the standard library counts them."""
+        return logging.getLevelNamesMapping()[self.log_level.upper()]
 
     def bot_token(self) -> pydantic.SecretStr:
         """The bot's token; raises SettingsError."""

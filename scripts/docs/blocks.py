@@ -22,6 +22,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "commands": commands.text,
     "configuration": configuration.text,
     "environment": configuration.environment,
+    "gateway-live": settings.live,
     "gateway-settings": settings.gateway,
     "logs": sources.logs,
     "metrics": sources.metrics,

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from repobridge_gateway.policy_settings import PolicySettings
 from repobridge_gateway.settings import GatewaySettings
 from repobridge_operator.resources.podsettings import PodSettings
 from repobridge_operator.settings import OperatorSettings
@@ -30,6 +31,22 @@ def operator() -> str:
 def gateway() -> str:
     """A row for each variable of the gateway in a cluster."""
     return _rows(GatewaySettings, _own(GatewaySettings))
+
+
+def live() -> str:
+    """A row for each setting of the gateway in a cluster: whether it changes while it runs."""
+    told = {**meanings(PolicySettings), **meanings(GatewaySettings)}
+    return table(
+        ("Setting", "Takes effect", "Meaning"),
+        [
+            (code(name), _when(name in GatewaySettings.LIVE), told.get(name, ""))
+            for name in GatewaySettings.model_fields
+        ],
+    )
+
+
+def _when(is_live: bool) -> str:
+    return "at once" if is_live else "after a restart"
 
 
 def _rows(model: type[BaseSettings], told: Iterable[tuple[str, Any, str]]) -> str:

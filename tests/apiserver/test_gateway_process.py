@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -50,12 +51,11 @@ class Gateway:
         self._directory = directory
         self.tls = directory / "gateway"
 
-    def start(self, log: Path, *, guild: str) -> Operator:
-        """A process with its log; one store for all of them, and one guild for the namespace."""
-        token, config = self._directory / "token", self._directory / "gateway.yaml"
-        token.write_text(f"{self._discord.token}\n")
+    def tell(self, *, guild: str, **said: object) -> Path:
+        """Writes the settings, with one guild for the namespace."""
+        config = self._directory / "gateway.yaml"
         told = {
-            "token_file": str(token),
+            "token_file": str(self._directory / "token"),
             "discord_api_base": self._discord.api_base,
             "store_directory": str(self._directory / "store"),
             "namespaces": [self._namespace],
@@ -63,8 +63,15 @@ class Gateway:
             "tls_directory": str(self.tls),
             "listen": "127.0.0.1:0",
             "tenancy": [{"namespaces": [self._namespace], "guilds": [guild]}],
+            **said,
         }
         config.write_text(json.dumps(told))
+        return config
+
+    def start(self, log: Path, *, guild: str) -> Operator:
+        """A process with its log; one store for all of them."""
+        (self._directory / "token").write_text(f"{self._discord.token}\n")
+        config = self.tell(guild=guild)
         command = [sys.executable, "-m", "repobridge_gateway", "--config", str(config)]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -97,13 +104,13 @@ def answer(port: int, path: str) -> tuple[int, str]:
         return error.code, ""
 
 
-async def serves(port: int) -> None:
-    """Waits until it serves a bridge: Discord is asked first whose channel it is."""
+async def serves(port: int, *, whether: bool = True) -> None:
+    """Waits until it serves a bridge: Discord is asked first whose channel it is; or none."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             _, metrics = await asyncio.to_thread(answer, port, "/metrics")
             lines = [each for each in metrics.splitlines() if each.startswith(_BRIDGES)]
-            if any(not each.endswith(" 0.0") for each in lines):
+            if any(not each.endswith(" 0.0") for each in lines) is whether:
                 return
             await asyncio.sleep(0.05)
 
@@ -128,13 +135,27 @@ async def test_a_message_wakes_a_pod_from_zero_and_is_answered_once(
         _, metrics = await asyncio.to_thread(answer, port, "/metrics")
         assert 'repobridge_gateway_bridges{phase="READY"} 1.0' in metrics
 
+        # Settings that are broken change nothing, and good ones hold at once.
+        gateway.tell(guild="1", acess=[])
+        process.process.send_signal(signal.SIGHUP)
+        refused = await process.logged("settings refused, the last good ones stay")
+        assert refused["error"] == "The settings are wrong: acess (line 1): no such field."
+        await serves(port)
+        gateway.tell(guild="1", log_format="text")
+        waiting = await process.logged("settings wait for a restart")
+        assert waiting["waiting"] == "log_format"
+        await serves(port, whether=False)
+        gateway.tell(guild=str(guild.id))
+        await serves(port)
+
         # Its store is its own: a second gateway says so, and ends.
         second = gateway.start(tmp_path / "second.log", guild=str(guild.id))
         assert await asyncio.to_thread(second.process.wait, 120) == 2
         assert "Another gateway" in second.log.read_text()
 
         assert await process.terminate() == 0
-        assert [line for line in process.lines() if line.get("level") == "error"] == []
+        errors = [line["msg"] for line in process.lines() if line.get("level") == "ERROR"]
+        assert errors == ["settings refused, the last good ones stay"]
     # What is asked while nobody listens is answered once somebody does.
     late = ann.say(channel, "hello again")
     async with gateway.running(guild=str(guild.id)), team.runner(made):

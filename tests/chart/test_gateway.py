@@ -140,6 +140,30 @@ def test_what_is_said_reaches_the_gateway_and_all_else_is_its_own_default(
     )
 
 
+def test_only_what_the_gateway_does_not_read_again_brings_a_new_pod(
+    helm: Helm, tmp_path: Path
+) -> None:
+    def of(**said: Any) -> tuple[str, GatewaySettings]:
+        objects = helm.template({**enabled(**said.pop("gateway", {})), **said})
+        annotations = one(objects, "Deployment", NAME)["spec"]["template"]["metadata"]
+        return annotations["annotations"]["repobridge.dev/settings"], told(objects, tmp_path)
+
+    checksum, settings = of()
+    live: list[Values] = [
+        {"gateway": {"access": [{"roleId": ROLE}]}},
+        {"gateway": {"limits": {"rate": {"enabled": False}}}},
+        {"gateway": {"guilds": {GUILD: {"access": [{"roleId": ROLE}]}}}},
+        {"gateway": {"logLevel": "debug"}},
+        {"tenancy": [{"namespaces": ["payments"]}]},
+    ]
+    changed = [of(**each) for each in live]
+    assert {each for each, _ in changed} == {checksum}
+    found = {name for _, each in changed for name in each.differences(settings)}
+    assert found == GatewaySettings.LIVE
+    for fixed in ({"namespaces": ["web"]}, {"gateway": {"logFormat": "text"}}):
+        assert of(**fixed)[0] != checksum
+
+
 @pytest.mark.parametrize("namespaces", [[], ["payments", "web"]], ids=str)
 def test_it_may_look_at_bridges_and_wish_them_awake(helm: Helm, namespaces: list[str]) -> None:
     objects = helm.template({**enabled(), "namespaces": namespaces})

@@ -113,6 +113,12 @@ class KubernetesFleet:
             self._guilds[channel_id] = guild_id
             self._serve()
 
+    def obey(self, tenancy: Tenancy) -> None:
+        """Has other rules of tenancy hold from now on."""
+        if tenancy != self._tenancy:
+            self._tenancy = tenancy
+            self._serve()
+
     async def run(self) -> None:
         """Follows the cluster until it is cancelled."""
         try:

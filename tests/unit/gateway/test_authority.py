@@ -107,3 +107,35 @@ def test_a_name_that_deceives_grants_nothing_says_so_once_and_others_hold(
     assert told == ["role grants nothing"]
     guilds.roles[ACME] = {"5": "Devs", "7": "Ops"}  # what was refused stays so until a restart
     assert not authority.at(ACME).may(holder("5"), PROMPT)
+
+
+def test_rules_that_are_changed_hold_at_once_for_bridges_with_rules_of_their_own_too() -> None:
+    authority = Authority(POLICY)
+    plain, own = authority.of(()), authority.of((BRIDGES,))
+    before = (plain.at(ACME), own.at(ACME))
+    authority.obey(Policy(rules=(rule("4", PROMPT, VIEW),)))
+    assert before == (
+        Access(rules=(GUILDS,), wide=(GUILDS, ALL)),
+        Access(rules=(BRIDGES,), wide=(GUILDS, ALL)),
+    )
+    wide = (rule("4", PROMPT, VIEW),)
+    assert plain.at(ACME) == Access(rules=wide, wide=wide)
+    assert own.at(ACME) == Access(rules=(BRIDGES,), wide=wide)
+
+
+def test_changed_rules_keep_what_a_name_was_found_to_be_and_look_up_what_was_refused() -> None:
+    guilds, metrics = Guilds(), GatewayMetrics()
+    guilds.roles[ACME] = {"5": "Devs", "6": "Ops", "7": "ops"}
+    devs, ops = rule("", PROMPT, name="Devs"), rule("", MANAGE, name="Ops")
+    authority = Authority(Policy(rules=(devs, ops)), roles_of=guilds.of, metrics=metrics)
+    assert not authority.at(ACME).may(holder("6"), MANAGE)
+    guilds.roles[ACME] = {"8": "Devs", "5": "Renamed", "6": "Ops"}
+    authority.obey(Policy(rules=(ops, devs, rule("9", PROMPT))))
+    assert authority.at(ACME).may(holder("6"), MANAGE)
+    assert authority.at(ACME).may(holder("5"), PROMPT)
+    assert not authority.at(ACME).may(holder("8"), PROMPT)
+    # What no rule names any more is looked up anew where one does again.
+    authority.obey(Policy(rules=(ops,)))
+    authority.obey(Policy(rules=(ops, devs)))
+    assert authority.at(ACME).may(holder("8"), PROMPT)
+    assert not authority.at(ACME).may(holder("5"), PROMPT)
