@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from repobridge.crd_access import Bucket, Limits, Rate
 from repobridge_gateway.access import Access, Members, Permission, Rule
+from repobridge_gateway.authority import Authority, Policy
 from repobridge_gateway.channels import Served, conversation_of
 from repobridge_gateway.chat import ChatEvent, ChatMessage, MessageEdited, MessagesDeleted, Reaction
 from repobridge_gateway.inbox import MOVED, InboxState, Wish
@@ -18,6 +20,7 @@ from repobridge_gateway.pauses import Pauses
 from repobridge_gateway.starters import starter_id
 from repobridge_gateway.store.sqlite import SqliteStore
 from repobridge_gateway.threadstarts import THREAD, ThreadStarts
+from repobridge_gateway.throttle import Throttle
 from tests.fakes.discord import (
     GENEROUS,
     ActThenHold,
@@ -123,7 +126,8 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(team: Team) -> AsyncIterator[Serving]:
+async def serving(team: Team, *, burst: int = 1000) -> AsyncIterator[Serving]:
+    every = Limits(rate=Rate(user=Bucket(per_second=0.001, burst=burst)))
     async with heard(team.discord) as bot:
         worked: list[str] = []
         starts = ThreadStarts(
@@ -132,6 +136,7 @@ async def serving(team: Team) -> AsyncIterator[Serving]:
             Members(bot.rest, clock=team.discord.clock.wall),
             work=worked.append,
             said=lambda: None,
+            throttle=Throttle(lambda: team.store.ledger, authority=Authority(Policy(limits=every))),
             pauses=Pauses(first_seconds=0.01),
         )
         made = Serving(team, bot, starts, worked, before=len(bot.events))
@@ -188,6 +193,21 @@ async def test_marks_by_several_make_one_thread_with_the_message_as_its_only_pro
         assert await team.store.inbox.unmarked(10) == [(str(team.channel.id), str(asked.id))]
         await team.store.inbox.marked([str(asked.id)])
         assert await team.store.inbox.unmarked(10) == []
+
+
+async def test_a_mark_beyond_a_limit_makes_no_thread_and_one_is_told_so_once(team: Team) -> None:
+    async with serving(team, burst=1) as serves:
+        asked = [team.bob.say(team.channel, text) for text in ("one", "two", "three")]
+        for each in asked:
+            team.mark(team.ann, on=each)
+        await serves.all_taken_in(Reaction, number=3)
+        await _until_handed_on(team, serves)
+        assert team.opened() == ["one"]
+        (due,) = await team.store.outbox.due()
+        said = await team.store.outbox.sending(due.send_id)
+        assert said is not None
+        assert said.piece.reply_to == str(asked[1].id)
+        assert f"<@{team.ann.id}>: That came too soon" in said.piece.payload
 
 
 async def test_marks_that_mean_nothing_do_nothing(team: Team) -> None:
