@@ -174,8 +174,7 @@ class Whole:
         try:
             await self.discord.until(lambda: gateway.done() or is_done(), timeout=PATIENCE_SECONDS)
         except TimeoutError as error:
-            shown = [(each.content, each.reply_to) for each in self.discord.seen(self.channel)]
-            raise AssertionError(shown[-20:]) from error
+            raise AssertionError(self._left()) from error
         if gateway.done():
             gateway.result()
             raise AssertionError("the gateway ended")
@@ -187,6 +186,10 @@ class Whole:
 
     def is_over(self) -> bool:
         """Whether everything was answered, and no message shows a turn that runs."""
+        return not self._left()
+
+    def _left(self) -> list[str]:
+        """The questions without an answer, and what still shows a turn."""
         answered, shows = Counter[int](), list[str]()
         for place in {each.channel.id: each.channel for each in self.asked}.values():
             for each in self.discord.seen(place):
@@ -196,8 +199,8 @@ class Whole:
                     answered[each.reply_to] += 1
                 else:
                     shows.append(each.content)
-        is_shrunk = all(each.startswith("-#") for each in shows)
-        return is_shrunk and all(answered[each.id] for each in self.asked)
+        running = [each for each in shows if not each.startswith("-#")]
+        return [*running, *(each.content for each in self.asked if not answered[each.id])]
 
     def assert_accounted(self) -> None:
         """Each message was answered once, and done once."""
