@@ -100,8 +100,11 @@ class DiscordGateway:
     def ledger(self) -> Ledger:
         """Where limits are remembered; raises a Refusal while it does not serve."""
         if self._store is None:
-            text = "The gateway is starting; try again in a moment."
-            raise Refusal(Status.UNAVAILABLE, "GATEWAY_STARTING", text)
+            raise Refusal(
+                Status.UNAVAILABLE,
+                "GATEWAY_STARTING",
+                "The gateway is starting; try again in a moment.",
+            )
         return self._store.ledger
 
     async def run(self) -> None:
