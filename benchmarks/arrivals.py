@@ -49,7 +49,7 @@ class _Rate:
 _RATES = (
     _Rate(10, 100, at_most(0.015)),
     _Rate(100, 1_000, at_most(0.015)),
-    _Rate(1_000, 3_000),
+    _Rate(1_000, 2_000),
 )
 
 
