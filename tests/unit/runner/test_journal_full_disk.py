@@ -1,14 +1,11 @@
 """A disk that is really full: text is refused, a turn's end is kept, and room brings it back."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from repobridge.durable.reserve import Reserve
 
 CHILD = Path(__file__).with_name("full_disk_child.py")
 MOUNT_AND_RUN = 'mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" "$3" "$1"'
@@ -52,22 +49,3 @@ def test_on_a_full_disk_only_what_must_be_written_is_written(tmp_path: Path) -> 
         "reserve restored": True,
         "replayed": True,
     }
-
-
-def test_the_reserve_is_of_real_blocks_and_can_be_spent_once(tmp_path: Path) -> None:
-    path = tmp_path / "reserve"
-    reserve = Reserve(path, size_bytes=1 << 20)
-    assert reserve.is_spent
-    assert reserve.restore()
-    assert path.stat().st_blocks * 512 >= 1 << 20
-    assert not Reserve(path, size_bytes=1 << 20).is_spent
-    assert [reserve.spend(), reserve.spend()] == [True, False]
-    assert not path.exists()
-    assert reserve.restore()
-
-
-def test_a_sparse_file_is_no_reserve(tmp_path: Path) -> None:
-    path = tmp_path / "reserve"
-    path.touch()
-    os.truncate(path, 1 << 20)
-    assert Reserve(path, size_bytes=1 << 20).is_spent
