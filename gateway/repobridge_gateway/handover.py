@@ -323,7 +323,13 @@ class Handover:
                     f"{as_code(file.name)} is larger than {LARGEST_FILE_BYTES >> 20} MiB, so this"
                     " was not run; send a smaller one, or put it into the repository.",
                 )
-            data = await self._files.content(file.url, largest_bytes=LARGEST_FILE_BYTES)
+            try:
+                data = await self._files.content(file.url, largest_bytes=LARGEST_FILE_BYTES)
+            except ChatError as error:
+                if error.fault in {Fault.FORBIDDEN, Fault.REJECTED}:
+                    why = f"{as_code(file.name)} can't be fetched, so this was not run: {error}"
+                    raise _NotRun("FileRefused", why) from error
+                raise
             upload = Upload(file.name, file.media_type, data)
             await client.upload(kept.conversation, kept.message_id, file.attachment_id, upload)
         return tuple(file.attachment_id for file in fresh)

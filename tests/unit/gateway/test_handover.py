@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -75,6 +76,8 @@ class Files:
         return found
 
     async def content(self, url: str, *, largest_bytes: int) -> bytes:
+        if url == "refused":
+            raise ChatError(Fault.FORBIDDEN, "Discord says 403: cannot retrieve asset")
         return b""
 
     async def member(self, guild_id: str, user_id: str, *, now: float) -> Person:
@@ -165,6 +168,7 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
     files.of["1"] = ChatError(Fault.FORBIDDEN, "Missing Access", code=50001)
     files.of["2"] = [attachment("`@everyone`.bin", size=LARGEST_FILE_BYTES + 1)]
     files.of["3"] = [attachment("x" * 1001)]
+    files.of["4"] = [replace(attachment(), url="refused")]
     handover = Handover(
         lambda: served,
         inbox=store.inbox,
@@ -172,12 +176,12 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
         files=files,
         waker=Awake(),
     )
-    messages = [message(number, "look at this", has_file=True) for number in (1, 2, 3)]
+    messages = [message(number, "look at this", has_file=True) for number in (1, 2, 3, 4)]
     scripted = ScriptedClaude(tmp_path / "agent")
     async with (
         scripted_runner(tmp_path, scripted) as runner,
         bridge.joined(runner),
-        handing_over(handover, store, *messages, message(4, "and this")),
+        handing_over(handover, store, *messages, message(5, "and this")),
     ):
         reason, said = await refused(store, 1)
         assert (reason, "Read Message History" in said) == ("FilesForbidden", True)
@@ -188,7 +192,9 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
         )
         reason, said = await refused(store, 3)
         assert (reason, "1000 characters" in said) == ("BAD_FILE_NAME", True)
-        assert (await runner.ended("4")).outcome is ev.TurnOutcome.COMPLETED
+        reason, said = await refused(store, 4)
+        assert (reason, "`a.txt` can't be fetched" in said) == ("FileRefused", True)
+        assert (await runner.ended("5")).outcome is ev.TurnOutcome.COMPLETED
     await store.close()
 
 
