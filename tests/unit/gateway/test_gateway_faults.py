@@ -28,6 +28,7 @@ _FAULTS: tuple[Fault, ...] = (
     Reset(acts=False),
 )
 HOUR = 3600.0
+MOST_LEFT = 20
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ async def test_gateways_that_die_at_any_commit_answer_each_message_once(
 ) -> None:
     random = Random(seed)
     for number in range(lives):
-        team.start(at=random.randint(1, 14), when=random.choice(("before", "after")))
+        # What nobody lives long enough to answer would be offered at last, and not run.
+        at = random.randint(1, 14) if len(team.left()) < MOST_LEFT else 0
+        team.start(at=at, when=random.choice(("before", "after")))
         if random.random() < 0.5:
             await team.until_dead_or(lambda: bool(team.discord.gateway.connected))
         for part in range(random.randint(1, 2)):

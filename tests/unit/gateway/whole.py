@@ -174,7 +174,7 @@ class Whole:
         try:
             await self.discord.until(lambda: gateway.done() or is_done(), timeout=PATIENCE_SECONDS)
         except TimeoutError as error:
-            raise AssertionError(self._left()) from error
+            raise AssertionError(self.left()) from error
         if gateway.done():
             gateway.result()
             raise AssertionError("the gateway ended")
@@ -186,9 +186,9 @@ class Whole:
 
     def is_over(self) -> bool:
         """Whether everything was answered, and no message shows a turn that runs."""
-        return not self._left()
+        return not self.left()
 
-    def _left(self) -> list[str]:
+    def left(self) -> list[str]:
         """The questions without an answer, and what still shows a turn."""
         answered, shows = Counter[int](), list[str]()
         for place in {each.channel.id: each.channel for each in self.asked}.values():
