@@ -46,9 +46,12 @@ class Courier:
         told: Callable[[], None],
         moved: Callable[[], None],
         ears: RequestEars | None = None,
+        guild_of: Callable[[str], str] = lambda channel_id: "",
         metrics: GatewayMetrics | None = None,
     ) -> None:
-        """`told` hears of pieces, `moved` that more may be handed over, `ears` of requests."""
+        """`told` hears of pieces, `moved` that more may be handed over, `ears` of requests;
+        `guild_of` knows the guild of a channel, empty where nobody has told.
+        """
         self._uid = uid
         self._served = served
         self._store = store
@@ -58,7 +61,8 @@ class Courier:
         self._moved = moved
         self._ears = ears
         self._metrics = metrics or GatewayMetrics()
-        self._deliveries = Deliveries(uid, store.clicks)
+        self._guild_of = guild_of
+        self._deliveries = Deliveries(uid, store.clicks, store.inbox)
         self._views: dict[str, TurnView] = {}
         self._last: ev.Cursor | None = None
         self._delivered = ev.Cursor()
@@ -130,8 +134,10 @@ class Courier:
     async def _on(self, client: SessionClient, event: ev.Event) -> None:
         served = self._served()
         channel = _channel_of(served, event.conversation_id) if served is not None else ""
-        if served is None or not channel:
+        if served is None:
             return
+        if not channel and not isinstance(event.body, ev.UsageUpdated):
+            return  # of a conversation that no channel hears it only counts what it used
         view = self._view(event)
         delivery = await self._deliveries.of(
             Told(
@@ -140,6 +146,7 @@ class Courier:
                 channel_id=channel,
                 threshold=served.attachment_threshold,
                 view=view,
+                guild_id=self._guild_of(served.channel_id),
             )
         )
         is_shown = self._is_news(event) or self._board.has(event.turn_id)

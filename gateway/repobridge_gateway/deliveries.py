@@ -12,6 +12,7 @@ from repobridge.errors import Refusal
 from repobridge.session import events as ev
 from repobridge_gateway.blobtext import blob_text
 from repobridge_gateway.clicks import Asked
+from repobridge_gateway.limits.ledger import Spending, Used
 from repobridge_gateway.outbox import Outgoing
 from repobridge_gateway.render.answer import left_out_lines, render_answer
 from repobridge_gateway.render.filenames import safe_file_name
@@ -29,7 +30,7 @@ from repobridge_gateway.requested import (
 )
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.speech import outgoing, sentence
-from repobridge_gateway.store.port import ClickStore, Delivery
+from repobridge_gateway.store.port import ClickStore, Delivery, InboxStore
 
 _UNREADABLE = "(The answer can't be read any more.)"
 
@@ -47,14 +48,17 @@ class Told:
     """Answers that are longer come as a file."""
     view: TurnView | None
     """The turn that it belongs to, with the event in it."""
+    guild_id: str = ""
+    """Of the bridge's channel; empty where nobody has told."""
 
 
 class Deliveries:
     """Makes the deliveries of one bridge."""
 
-    def __init__(self, uid: str, clicks: ClickStore) -> None:
+    def __init__(self, uid: str, clicks: ClickStore, inbox: InboxStore) -> None:
         self._uid = uid
         self._clicks = clicks
+        self._inbox = inbox
 
     async def of(self, told: Told) -> Delivery | None:
         """What comes of an event, where anything does; raises a Refusal of the log or the store."""
@@ -72,6 +76,8 @@ class Deliveries:
                 made = self._message(told, changed)
             case ev.FileProduced() as file if told.view is None:
                 made = await self._file(told, file)
+            case ev.UsageUpdated() as usage if told.event.turn_id:
+                made = self._make(told, spending=await self._spending(told, usage))
         return made
 
     async def _opened(self, told: Told, opened: ev.TurnOpened) -> Delivery:
@@ -127,6 +133,28 @@ class Deliveries:
         )
         return outgoing(view.turn_id, told.channel_id, pieces)
 
+    async def _spending(self, told: Told, usage: ev.UsageUpdated) -> Spending:
+        """What a turn has used, and whose it is; what it cost is told after its end."""
+        turn_id = told.event.turn_id
+        row = await self._clicks.turn(self._uid, turn_id)
+        message_id = turn_of(row)[1] if row is not None else ""
+        kept = await self._inbox.find(message_id) if message_id.isdigit() else None
+        return Spending(
+            guild_id=kept.message.place.guild_id if kept is not None else told.guild_id,
+            bridge=self._uid,
+            turn=turn_id,
+            user_id=kept.message.asker.user_id if kept is not None else "",
+            model=usage.model,
+            used=Used(
+                input=usage.input,
+                output=usage.output,
+                cache_read=usage.cache_read,
+                cache_write=usage.cache_write,
+                micro_usd=usage.cost_micro_usd,
+            ),
+            message_id=kept.message_id if kept is not None else "",
+        )
+
     async def _row_of(self, turn_id: str) -> Asked | None:
         return row_of_turn(await self._clicks.open_requests(self._uid), turn_id)
 
@@ -174,6 +202,7 @@ class Deliveries:
         asked: tuple[Asked, ...] = (),
         resolved: tuple[str, ...] = (),
         turns_over: tuple[str, ...] = (),
+        spending: Spending | None = None,
     ) -> Delivery:
         # What other clients submit is not in the inbox, and has names of another kind.
         return Delivery(
@@ -185,6 +214,7 @@ class Deliveries:
             asked=asked,
             resolved=resolved,
             turns_over=turns_over,
+            spending=spending,
         )
 
 

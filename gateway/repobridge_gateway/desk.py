@@ -34,6 +34,7 @@ class Desk:
         members: Members,
         told: Callable[[], None],
         ears: RequestEars | None = None,
+        guild_of: Callable[[str], str] = lambda channel_id: "",
         metrics: GatewayMetrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -62,6 +63,7 @@ class Desk:
             told=told,
             moved=self.handover.look,
             ears=ears,
+            guild_of=guild_of,
             metrics=counted,
         )
 

@@ -197,6 +197,7 @@ class _Serving:
                 members=members,
                 told=self._sender.look,
                 ears=self._decisions,
+                guild_of=self._bot.guild_of,
                 metrics=metrics,
                 clock=clock,
             ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repobridge_gateway.clicks import Asked, Click, Clicked, Standing
+from repobridge_gateway.requested import TURN
 from repobridge_gateway.store import requests
 from repobridge_gateway.store.chatjson import person_from_json, person_to_json
 from repobridge_gateway.store.database import Database, Transaction
@@ -101,6 +102,19 @@ class SqliteClicks:
         """An open request."""
         found = await self._database.read(
             lambda connection: requests.select(connection, "ulid = ? AND is_open = 1", (ulid,))
+        )
+        return found[0] if found else None
+
+    async def turn(self, bridge: str, turn_id: str) -> Asked | None:
+        """The row of a turn."""
+        # The row's name is this prefix with the id of the message behind it.
+        first = f"{TURN} {turn_id} "
+        found = await self._database.read(
+            lambda connection: requests.select(
+                connection,
+                "bridge = ? AND request_id >= ? AND request_id < ?",
+                (bridge, first, f"{first}\U0010ffff"),
+            )
         )
         return found[0] if found else None
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from repobridge.session.events import Cursor
 from repobridge_gateway import inbox
+from repobridge_gateway.limits import bookkeeping
 from repobridge_gateway.outbox import Due, Live, Reached, Sending, SendState, is_news
 from repobridge_gateway.steady import Steady
 from repobridge_gateway.store import messages, requests, sends
 from repobridge_gateway.store.database import Database, Transaction
+from repobridge_gateway.store.ledgerrows import book_of
 from repobridge_gateway.store.port import Delivery, Say
 
 
@@ -32,6 +34,8 @@ class SqliteOutbox:
             sends.add(transaction, delivery.bridge, delivery.pieces, since=since)
             sends.reach(transaction, delivery.bridge, delivery.cursor)
             _end_messages(transaction, delivery)
+            if delivery.spending is not None:
+                bookkeeping.spend(book_of(transaction), delivery.spending)
             for asked in delivery.asked:
                 requests.add(transaction, asked)
             for request_id in delivery.resolved:

@@ -18,7 +18,7 @@ from repobridge.session.events import Cursor
 from repobridge_gateway.chat import ChatMessage, MessageEdited
 from repobridge_gateway.clicks import Asked, Click, Clicked
 from repobridge_gateway.inbox import Effect, InboxState, Kept
-from repobridge_gateway.limits.ledger import Ledger
+from repobridge_gateway.limits.ledger import Ledger, Spending
 from repobridge_gateway.outbox import Due, Live, Outgoing, Sending
 from repobridge_gateway.steady import Steady
 
@@ -111,6 +111,8 @@ class Delivery:
     """Ids of requests that are over: their buttons go."""
     turns_over: tuple[str, ...] = ()
     """Turns whose live message has one edit to come."""
+    spending: Spending | None = None
+    """What a turn has used; noted in the same commit."""
 
 
 class InboxStore(Protocol):
@@ -342,6 +344,9 @@ class ClickStore(Protocol):
 
     async def asked(self, ulid: str) -> Asked | None:
         """An open request."""
+
+    async def turn(self, bridge: str, turn_id: str) -> Asked | None:
+        """The row of a turn, which knows who asked for it, also once it is over."""
 
     async def open_requests(self, bridge: str = "") -> Sequence[Asked]:
         """The open requests, of one bridge or of all."""

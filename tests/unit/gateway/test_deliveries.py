@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 
 from repobridge.session import events as ev
@@ -84,6 +85,9 @@ async def test_no_secret_no_ping_and_no_trick_passes_between_people_and_an_agent
             stage.channel, lambda each: each.reply_to == said.id
         )
         await live.ended(str(said.id))
+    (row,) = await stage.store.ledger.usage(str(stage.guild.id), since=date.min, until=date.max)
+    assert (row.key.user_id, row.key.bridge, row.turns) == (str(asker.id), stage.served.uid, 1)
+    assert row.used.amount.tokens > 0
     assert answer.pings == (asker.name,)
     assert "everyone" in answer.content
     bodies = [str(each.body) for each in stage.discord.requests]
