@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -34,8 +35,8 @@ def run(*, config: str, log_format: str | None, socket: str, metrics_address: st
     environment = dict(os.environ)
     try:
         path = Path(config) if config else configs.default_path(environment)
-        loaded = configs.load(path, environment)
-        servable(loaded)
+        read = partial(_read, path, environment)
+        loaded = read()
     except (ConfigError, NothingToServe) as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,7 +53,12 @@ def run(*, config: str, log_format: str | None, socket: str, metrics_address: st
     )
     try:
         served = _served(
-            loaded, environment, socket=socket, metrics_address=metrics_address, console=console
+            loaded,
+            environment,
+            socket=socket,
+            metrics_address=metrics_address,
+            read=read,
+            console=console,
         )
         try:
             asyncio.run(serve(served))
@@ -65,12 +71,20 @@ def run(*, config: str, log_format: str | None, socket: str, metrics_address: st
     return 0
 
 
+def _read(path: Path, environment: Mapping[str, str]) -> Config:
+    """The configuration as the file says it now; raises ConfigError and NothingToServe."""
+    loaded = configs.load(path, environment)
+    servable(loaded)
+    return loaded
+
+
 def _served(
     config: Config,
     environment: Mapping[str, str],
     *,
     socket: str,
     metrics_address: str,
+    read: Callable[[], Config],
     console: TerminalConsole | None,
 ) -> Served:
     named = socket or config.socket
@@ -96,6 +110,7 @@ def _served(
         me=this_person(),
         downloads=Path.cwd(),
         metrics_address=metrics_address,
+        read=read,
         console=console,
     )
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pydantic
 
@@ -34,6 +35,26 @@ FILE_VARIABLE = "LLM_BRIDGE_CONFIG"
 _LARGEST_BYTES = 1 << 20
 _MOST = 1000
 """A bucket's largest numbers; Discord itself lets nobody write as fast."""
+
+
+KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "bridges": "repos",
+        "claude_path": "defaults.claude_path",
+        "output_threshold": "defaults.output_threshold",
+        "idle_nanoseconds": "defaults.idle_timeout",
+        "resume_session": "defaults.resume_session",
+        "discord_token": "providers.discord.bot_token",
+        "discord_api_base": "providers.discord.api_base",
+        "discord_proxy": "providers.discord.proxy",
+        "environment": "serve.environment",
+        "log_format": "serve.log_format",
+        "socket": "serve.socket",
+    }
+)
+"""The keys of what a `Config` says, but for its policy."""
+LIVE = frozenset({"policy_settings", "output_threshold", "idle_nanoseconds"})
+"""What of a `Config` changes while `serve` runs."""
 
 
 class ConfigError(RepoBridgeError):
@@ -79,6 +100,21 @@ class Config:
     socket: str = ""
     policy_settings: PolicySettings = field(default_factory=PolicySettings)
     """Who may do what and how much, with the limits of rate that llm-bridge's own key sets."""
+
+    def differences(self, other: Config) -> tuple[str, ...]:
+        """The settings that are not the same, by their keys in the file."""
+        mine, others = self._by_key(), other._by_key()
+        return tuple(key for key, value in mine.items() if value != others[key])
+
+    def over(self, started: Config) -> Config:
+        """This where it can change live, and what `serve` started with elsewhere."""
+        return replace(started, **{name: getattr(self, name) for name in LIVE})
+
+    def _by_key(self) -> Mapping[str, object]:
+        said = self.policy_settings
+        limits = {"defaults.rate_limit or serve.limits": said.limits}
+        policy = {"serve.access": said.access, **limits, "serve.guilds": said.guilds}
+        return policy | {key: getattr(self, name) for name, key in KEYS.items()}
 
     @property
     def is_open(self) -> bool:

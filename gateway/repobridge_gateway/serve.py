@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shlex
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from repobridge import durations
 from repobridge.errors import RepoBridgeError
 from repobridge.session.events import Actor
 from repobridge.telemetry import Logger
@@ -26,7 +25,11 @@ from repobridge_gateway.fleet.port import Bridge as AnyBridge
 from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
 from repobridge_gateway.limits.memory import MemoryLedger
 from repobridge_gateway.local_server import open_local_server
+from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.reloading import Reloading
+from repobridge_gateway.render.wake import WakeStage
 from repobridge_gateway.router import Charge, Router
+from repobridge_gateway.signals import signals
 from repobridge_gateway.terminal import run_terminal
 from repobridge_gateway.throttle import Throttle
 
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
     from repobridge_gateway.discord_gateway import DiscordGateway
 
 _log = Logger(__name__)
-_KILLED_SECONDS = 3.0
-"""How long we wait, after a second signal, for what was killed to be gone."""
 
 
 class NothingToServe(RepoBridgeError):
@@ -55,6 +56,8 @@ class Served:
     downloads: Path
     metrics_address: str = ""
     """HOST:PORT; empty: none."""
+    read: Callable[[], Config]
+    """Reads the configuration again; raises RepoBridgeError for what is wrong with it."""
     console: TerminalConsole | None = None
     """None where stdin is no terminal."""
 
@@ -86,23 +89,29 @@ async def serve(served: Served) -> None:
         for b in bridges
     )
     fleet = LocalFleet(specs, settings)
-    authority = Authority(config.policy)
-    gateway = _discord(served, fleet, authority) if _in_discord(config) else None
-    router = Router(fleet, charge=_charging(fleet, authority, gateway))
-    server = await open_local_server(served.socket, fleet=fleet, router=router)
-    _log.info("listening", socket=str(served.socket))
-    try:
-        machines = _machines(fleet, served.metrics_address, gateway)
-    except RepoBridgeError:
-        await server.close()
-        raise
+    metrics = GatewayMetrics()
+    authority = Authority(config.policy, metrics=metrics)
+    channels = FixedChannels(_channels(config, fleet, authority))
+    gateway = _discord(served, channels, authority, metrics) if _in_discord(config) else None
+    router = Router(fleet, charge=_charging(fleet, authority, gateway, metrics))
+    put = partial(_put, fleet=fleet, authority=authority, channels=channels)
+    reloading = Reloading(config, served.read, path=config.path, put=put, metrics=metrics)
     stopping = asyncio.Event()
-    running = asyncio.create_task(fleet.run(), name="fleet")
-    async with _signals(on_first=stopping.set, on_second=fleet.kill):
+    # Before anybody hears that we listen, and may send one.
+    async with signals(on_first=stopping.set, on_second=fleet.kill, on_reload=reloading.ask):
+        server = await open_local_server(served.socket, fleet=fleet, router=router)
+        _log.info("listening", socket=str(served.socket))
         try:
-            await _until_ended(
-                served, fleet, router, stopping=stopping, running=running, gateway=gateway
-            )
+            machines = _machines(fleet, served.metrics_address, metrics)
+        except RepoBridgeError:
+            await server.close()
+            raise
+        running = asyncio.create_task(fleet.run(), name="fleet")
+        works = {"end": stopping.wait(), "settings": reloading.run()}
+        if gateway is not None:
+            works["discord"] = gateway.run()
+        try:
+            await _until_ended(served, fleet, router, running=running, works=works)
         finally:
             _log.info("shutting down")
             await server.stop_accepting()
@@ -113,14 +122,12 @@ async def serve(served: Served) -> None:
                 await asyncio.to_thread(machines.close)
 
 
-def _machines(
-    fleet: LocalFleet, address: str, gateway: DiscordGateway | None
-) -> MachineAddress | None:
+def _machines(fleet: LocalFleet, address: str, counted: GatewayMetrics) -> MachineAddress | None:
     if not address:
         return None
     from repobridge_gateway.fleet import metrics  # noqa: PLC0415 - only where asked for
 
-    machines = metrics.serve(fleet, address, gateway.metrics.registry if gateway else None)
+    machines = metrics.serve(fleet, address, counted.registry)
     _log.info("metrics served", address=address, port=machines.port)
     return machines
 
@@ -130,14 +137,13 @@ async def _until_ended(
     fleet: LocalFleet,
     router: Router,
     *,
-    stopping: asyncio.Event,
     running: asyncio.Task[None],
-    gateway: DiscordGateway | None,
+    works: Mapping[str, Coroutine[Any, Any, object]],
 ) -> None:
-    """Until somebody asks for the end, or what serves has ended by itself."""
-    tasks: list[asyncio.Task[object]] = [asyncio.create_task(stopping.wait())]
-    if gateway is not None:
-        tasks.append(asyncio.create_task(gateway.run(), name="discord"))
+    """Until one of the works, or the terminal or the fleet, has ended."""
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(work, name=name) for name, work in works.items()
+    ]
     with contextlib.ExitStack() as stack:
         if served.console:
             console = stack.enter_context(served.console.opened())
@@ -155,17 +161,39 @@ async def _until_ended(
 
 def _say_what_is_so(config: Config) -> None:
     _log.info("whoever may use the socket may prompt and approve")
+    _say_whether_open(config)
+
+
+def _say_whether_open(config: Config) -> None:
     if _in_discord(config) and config.is_open:
         _log.warning("no access rules: whoever can write in a channel may prompt and approve there")
 
 
-def _charging(fleet: LocalFleet, authority: Authority, gateway: DiscordGateway | None) -> Charge:
+def _put(
+    config: Config, *, fleet: LocalFleet, authority: Authority, channels: FixedChannels
+) -> None:
+    """Brings what can change live into force."""
+    # What could fail comes first, so that nothing is half done.
+    policy = config.policy
+    found = {each.channel_id: each for each in _channels(config, fleet, authority)}
+    authority.obey(policy)
+    fleet.idle_after(config.idle_nanoseconds)
+    channels.served.set(found)
+    _say_whether_open(config)
+
+
+def _charging(
+    fleet: LocalFleet,
+    authority: Authority,
+    gateway: DiscordGateway | None,
+    metrics: GatewayMetrics,
+) -> Charge:
     """How messages from terminals are charged: beside those from Discord, where there are some."""
     memory = MemoryLedger()
     throttle = Throttle(
         gateway.ledger if gateway else lambda: memory,
         authority=authority,
-        metrics=gateway.metrics if gateway else None,
+        metrics=metrics,
     )
 
     async def charge(bridge: AnyBridge, message_id: str) -> None:
@@ -175,14 +203,8 @@ def _charging(fleet: LocalFleet, authority: Authority, gateway: DiscordGateway |
     return charge
 
 
-def _discord(served: Served, fleet: LocalFleet, authority: Authority) -> DiscordGateway:
-    # The library takes a while to import, and most terminals don't need it.
-    from repobridge_gateway import discord_gateway  # noqa: PLC0415
-    from repobridge_gateway.bot.client import BotSettings  # noqa: PLC0415
-    from repobridge_gateway.render.wake import WakeStage  # noqa: PLC0415
-
-    config = served.config
-    channels = FixedChannels(
+def _channels(config: Config, fleet: LocalFleet, authority: Authority) -> tuple[Channel, ...]:
+    return tuple(
         Channel(
             uid=fleet.bridge(bridge.name).uid,
             bridge=fleet.bridge(bridge.name),
@@ -191,11 +213,21 @@ def _discord(served: Served, fleet: LocalFleet, authority: Authority) -> Discord
             access=authority.of(()),
             attachment_threshold=config.output_threshold,
             stages=(WakeStage.STARTING,),
-            idle_seconds=served.fleet.idle_policy.idle_seconds,
+            idle_seconds=durations.seconds(config.idle_nanoseconds),
             attach=f"repobridge attach {shlex.quote(bridge.name)}",
         )
         for bridge in _in_discord(config)
     )
+
+
+def _discord(
+    served: Served, channels: FixedChannels, authority: Authority, metrics: GatewayMetrics
+) -> DiscordGateway:
+    # The library takes a while to import, and most terminals don't need it.
+    from repobridge_gateway import discord_gateway  # noqa: PLC0415
+    from repobridge_gateway.bot.client import BotSettings  # noqa: PLC0415
+
+    config = served.config
     settings = discord_gateway.DiscordSettings(
         bot=BotSettings(
             token=config.discord_token,
@@ -204,34 +236,4 @@ def _discord(served: Served, fleet: LocalFleet, authority: Authority) -> Discord
         ),
         store_directory=served.fleet.state_dir / "discord",
     )
-    return discord_gateway.DiscordGateway(settings, channels, authority=authority)
-
-
-@asynccontextmanager
-async def _signals(
-    *, on_first: Callable[[], None], on_second: Callable[[], None]
-) -> AsyncIterator[None]:
-    """The first signal asks to end, the second ends at once."""
-    loop = asyncio.get_running_loop()
-    seen = 0
-
-    def receive(number: signal.Signals) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 1:
-            _log.info("signal received", signal=number.name)
-            on_first()
-            return
-        on_second()
-        loop.call_later(_KILLED_SECONDS, os._exit, 1)
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked for that
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, receive, number)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+    return discord_gateway.DiscordGateway(settings, channels, authority=authority, metrics=metrics)

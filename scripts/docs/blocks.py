@@ -21,6 +21,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "api-status": api.status,
     "commands": commands.text,
     "configuration": configuration.text,
+    "configuration-live": configuration.live,
     "environment": configuration.environment,
     "gateway-live": settings.live,
     "gateway-settings": settings.gateway,

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from repobridge import durations
 from repobridge_gateway import schema
+from repobridge_gateway.config import KEYS, LIVE
 from repobridge_runner.settings import DEFAULT_ENVIRONMENT
 from scripts.docs.docstrings import meanings
 from scripts.docs.tables import code, table
@@ -35,6 +36,17 @@ _KINDS: Mapping[object, str] = {
 def text(sections: Mapping[str, type[BaseModel]] = _SECTIONS) -> str:
     """A table for each section of the file."""
     return "\n\n".join(_section(path, model) for path, model in sections.items())
+
+
+def live() -> str:
+    """A row for each key: whether a change of it takes effect while `serve` runs."""
+    policy = ("serve.access", "serve.limits", "serve.guilds", "defaults.rate_limit")
+    changing = [*policy, *(key for name, key in KEYS.items() if name in LIVE)]
+    fixed = [key for name, key in KEYS.items() if name not in LIVE]
+    rows = [(code(key), "at once") for key in changing]
+    return table(
+        ("Key", "Takes effect"), [*rows, *((code(key), "after a restart") for key in fixed)]
+    )
 
 
 def environment() -> str:

@@ -332,6 +332,21 @@ async def test_the_serving_terminal_talks_to_the_first_repo(
             assert terminal.mode() == before
 
 
+async def test_a_changed_configuration_holds_while_it_serves_and_a_broken_one_does_not(
+    serve: LiveServe, repository: Path, claude_path: Path
+) -> None:
+    write_config(serve.directory, repository, claude=claude_path, idle_timeout="soon")
+    serve.process.send_signal(signal.SIGHUP)
+    refused = await serve.logged("settings refused, the last good ones stay")
+    assert 'llm-bridge.yaml:5: defaults.idle_timeout: \\"soon\\"' in refused
+    assert (await serve.chat("-m", "good morning")).code == 0
+    repo = "provider: terminal, worktrees: [{name: other, path: /tmp}]"
+    write_config(serve.directory, repository, claude=claude_path, idle_timeout="1s", repo=repo)
+    assert "changed=defaults.idle_timeout" in await serve.logged("settings changed")
+    assert "waiting=repos" in await serve.logged("settings wait for a restart")
+    await serve.logged("stopping idle llm")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

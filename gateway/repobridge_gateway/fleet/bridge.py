@@ -11,6 +11,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,10 @@ class LocalBridge:
         """Tells everybody who follows the bridge."""
         self.board.post(GatewayNotice(code=code, text=text))
 
+    def idle_after(self, nanoseconds: int) -> None:
+        """Has the runner end after another time of idleness from now on."""
+        self._settings = replace(self._settings, idle_nanoseconds=nanoseconds)
+
     def close(self) -> None:
         """Asks the bridge to end its runner; `run` returns when that is done."""
         self._closing.set()
@@ -254,17 +259,22 @@ class LocalBridge:
             text = "LLM stopped, as somebody asked for it"
         self.tell(NoticeCode.IDLE_TIMEOUT, text)
 
+    @property
+    def _longest(self) -> float:
+        """The longest time between two looks at whether the runner is idle."""
+        idle_seconds = self._settings.idle_policy.idle_seconds
+        return min(self._settings.poll_seconds, max(0.1, idle_seconds / 4))
+
     async def _watch_idle(self, client: SessionClient) -> IdleDecision:
         """Returns once the runner has agreed to stop."""
-        policy = self._settings.idle_policy
-        longest = min(self._settings.poll_seconds, max(0.1, policy.idle_seconds / 4))
         awake_since, drain_id = time.time(), str(uuid.uuid4())
-        delay = longest
+        delay = self._longest
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._sleep_wanted.wait()
-            delay = longest
+            policy = self._settings.idle_policy
+            longest = delay = self._longest
             with contextlib.suppress(Refusal):
                 activity = await client.activity(terminal_idle_seconds=policy.idle_seconds)
                 decision = decide(activity, policy=policy, awake_since=awake_since, now=time.time())

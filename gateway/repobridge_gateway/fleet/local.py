@@ -53,6 +53,11 @@ class LocalFleet:
             for bridge in self._bridges.values():
                 group.create_task(bridge.run(), name=f"bridge {bridge.spec.name}")
 
+    def idle_after(self, nanoseconds: int) -> None:
+        """Has every runner end after another time of idleness from now on."""
+        for bridge in self._bridges.values():
+            bridge.idle_after(nanoseconds)
+
     def close(self) -> None:
         """Asks every bridge to end its runner; what is queued stays in the runners' logs."""
         for bridge in self._bridges.values():

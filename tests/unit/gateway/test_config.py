@@ -455,3 +455,33 @@ serve:
 )
 def test_two_entries_about_the_same_are_refused(work: Path, said: str, problem: str) -> None:
     assert problems(work, f"serve:\n  {said}\n") == [f":2: {problem}"]
+
+
+def test_what_changes_while_it_serves_is_told_from_what_waits(work: Path) -> None:
+    def loaded(text: str) -> Config:
+        return load(write(work, text), {"WORK": str(work), "DISCORD_BOT_TOKEN": "made-up"})
+
+    started = loaded(EXAMPLE)
+    changed = loaded(
+        EXAMPLE.replace("1h30m", "1m").replace("2000", "900")
+        .replace("user_rate: 0.2", "user_rate: 1")
+        .replace("/opt/claude", "/opt/other").replace('"${DISCORD_BOT_TOKEN}"', "other")
+        .replace("{provider: terminal", "{provider: terminal, branch: main")
+        + f'serve:\n  socket: /tmp/s\n  access: [{{userId: "{"7" * 19}"}}]\n'
+        + f'  guilds: {{"{"1" * 19}": {{}}}}\n'
+    )  # fmt: skip
+    held = changed.over(started)
+    assert held.differences(started) == (
+        "serve.access",
+        "defaults.rate_limit or serve.limits",
+        "serve.guilds",
+        "defaults.output_threshold",
+        "defaults.idle_timeout",
+    )
+    assert changed.differences(held) == (
+        "repos",
+        "defaults.claude_path",
+        "providers.discord.bot_token",
+        "serve.socket",
+    )
+    assert (held.is_open, held.bridges) == (False, started.bridges)
