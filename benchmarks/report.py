@@ -67,9 +67,9 @@ and a channel's bucket. The libraries do less. They know no message again, where
 one that comes twice as the first time, for a day; on Valkey they send each caller's call by itself,
 where ours go together. They know one limit at a time: of three, those before the one that refuses
 are used all the same. limits has no bucket, and a moving window takes its place. What SQLite has
-answered is on disk, and beside it stand single syncs, one after the other. The million people write
-once each, in a process of its own for each ledger; ours keeps the last 200,000 windows and as many
-messages.
+answered is on disk; beside it each caller syncs a page, one after the other. The million people
+write once each, in a process of its own for each ledger; ours keeps the last 200,000 windows and as
+many messages.
 
 An idle thread has had a turn of one line. "discord.py alone" did the same to an imitation of its
 own: a mark, a message, its edit, an answer. Most of what both keep is what the library knows of
