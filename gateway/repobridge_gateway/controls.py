@@ -41,6 +41,9 @@ class Operations(Protocol):
     async def sleep(self, served: Served, actor: Actor) -> None:
         """Has a bridge sleep as soon as nothing runs; raises a Refusal where it can't."""
 
+    async def reload(self, actor: Actor) -> str:
+        """Has the settings read again, and says what came of it; raises a Refusal."""
+
     def attach(self, served: Served, conversation: str) -> str:
         """The command line that opens a session's live terminal."""
 
@@ -106,6 +109,7 @@ class Controls:
             Slash.ATTACH: self._attach,
             Slash.MODEL: self._model,
             Slash.MODE: self._mode,
+            Slash.RELOAD: self._reload,
             Slash.HELP: self._help,
         }
 
@@ -138,6 +142,9 @@ class Controls:
         return True
 
     # -------------------------------------------------------- what only looks
+
+    async def _reload(self, order: Order) -> Piece:
+        return Piece(await self._operations.reload(order.actor))
 
     async def _help(self, order: Order) -> Piece:
         return Piece(help_text())

@@ -35,7 +35,7 @@ from repobridge_gateway.desk import Desk, Desks
 from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.marks import Marks
 from repobridge_gateway.metrics import GatewayMetrics
-from repobridge_gateway.operations import ServedOperations
+from repobridge_gateway.operations import ReloadNow, ServedOperations
 from repobridge_gateway.pacer import PER_SECOND, Pacer
 from repobridge_gateway.reception import Reception
 from repobridge_gateway.registering import Registering
@@ -85,11 +85,15 @@ class DiscordGateway:
         authority: Authority | None = None,
         companion: Companion | None = None,
         metrics: GatewayMetrics | None = None,
+        reload: ReloadNow | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`authority` hears of guilds, whose roles rules of the channels may name."""
+        """`authority` hears of guilds, whose roles rules of the channels may name; `reload` reads
+        the settings again, where they have a file.
+        """
         self._authority = authority or Authority()
         self.metrics = metrics or GatewayMetrics()
+        self._reload = reload
         self._settings = settings
         self._channels = channels
         self._companion = companion
@@ -119,6 +123,7 @@ class DiscordGateway:
                 authority=self._authority,
                 companion=self._companion,
                 metrics=self.metrics,
+                reload=self._reload,
                 clock=self._clock,
             ).run()
         finally:
@@ -138,6 +143,7 @@ class _Serving:
         authority: Authority,
         companion: Companion | None,
         metrics: GatewayMetrics,
+        reload: ReloadNow | None,
         clock: Callable[[], float],
     ) -> None:
         self._metrics = metrics
@@ -180,7 +186,9 @@ class _Serving:
             rest=rest,
             channels=channels,
             members=members,
-            operations=ServedOperations(self._sender.last_error, self._rights.problem),
+            operations=ServedOperations(
+                self._sender.last_error, self._rights.problem, reload=reload
+            ),
             guild_of=self._bot.guild_of,
             told=self._sender.look,
             clock=clock,

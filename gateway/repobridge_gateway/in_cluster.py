@@ -60,10 +60,10 @@ async def serve(
         metrics = GatewayMetrics(registry)
         authority = Authority(settings.policy(), metrics=metrics)
         fleet = _fleet(settings, client, identity, authority)
-        presence = Presence(fleet)
         put = partial(_put, authority=authority, fleet=fleet)
         reloading = Reloading(settings, read, path=path, put=put, metrics=metrics)
         loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+        presence = Presence(fleet)
         gateway = DiscordGateway(
             DiscordSettings(
                 bot=BotSettings(
@@ -77,6 +77,7 @@ async def serve(
             authority=authority,
             companion=presence,
             metrics=metrics,
+            reload=reloading.reload,
         )
         health = Health()
         registry.register(_Bridges(fleet))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from repobridge.errors import Refusal, Status
 from repobridge.session.events import MAIN_CONVERSATION, Actor
 from repobridge.telemetry import Logger
 from repobridge_gateway.channels import Served
+from repobridge_gateway.reloading import Reload
+from repobridge_gateway.render.reloaded import reload_text
 
+ReloadNow = Callable[[], Awaitable[Reload]]
 _log = Logger(__name__)
 
 
@@ -24,9 +27,12 @@ class Sleeper(Protocol):
 class ServedOperations:
     """Operations on served bridges."""
 
-    def __init__(self, *in_the_way: Callable[[str], str]) -> None:
-        """Each says what is in the way of a channel, as a sentence; empty: nothing is."""
+    def __init__(self, *in_the_way: Callable[[str], str], reload: ReloadNow | None = None) -> None:
+        """Each says what is in the way of a channel, as a sentence; empty: nothing is. `reload`
+        reads the settings again, where they have a file.
+        """
         self._in_the_way = in_the_way
+        self._reload = reload
 
     def idle_seconds(self, served: Served) -> float | None:
         """After how long without a turn a bridge sleeps; None: nobody has said."""
@@ -42,6 +48,15 @@ class ServedOperations:
             )
         _log.info("sleep asked for", bridge=served.bridge.name, user=actor.id)
         await served.bridge.sleep()
+
+    async def reload(self, actor: Actor) -> str:
+        """Has the settings read again, and says what came of it; raises a Refusal."""
+        if self._reload is None:
+            raise Refusal(
+                Status.FAILED_PRECONDITION, "NOT_FROM_HERE", "There are no settings to read again."
+            )
+        _log.info("reload asked for", user=actor.id)
+        return reload_text(await self._reload())
 
     def attach(self, served: Served, conversation: str) -> str:
         """The command line that opens a session's live terminal."""

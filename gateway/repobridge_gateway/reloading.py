@@ -69,7 +69,8 @@ class Reloading(Generic[S]):
         self._read = read
         self._path = path
         self._put = put
-        self._metrics = metrics
+        self.metrics = metrics
+        """What it counts in."""
         self._look_seconds = look_seconds
         self._lock = asyncio.Lock()
         self._asked = asyncio.Event()
@@ -128,13 +129,13 @@ class Reloading(Generic[S]):
         if waiting and waiting != self._waiting:
             _log.warning("settings wait for a restart", waiting=", ".join(waiting))
         self._waiting = waiting
-        self._metrics.reloaded(is_good=True, waiting=len(waiting))
+        self.metrics.reloaded(is_good=True, waiting=len(waiting))
         return Reload(changed=changed, waiting=waiting)
 
     def _refuse(self, problem: str) -> Reload:
         file = str(self._path or "")
         _log.error("settings refused, the last good ones stay", file=file, error=problem)
-        self._metrics.reloaded(is_good=False, waiting=len(self._waiting))
+        self.metrics.reloaded(is_good=False, waiting=len(self._waiting))
         return Reload(waiting=self._waiting, problem=problem)
 
 

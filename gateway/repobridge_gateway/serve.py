@@ -92,10 +92,10 @@ async def serve(served: Served) -> None:
     metrics = GatewayMetrics()
     authority = Authority(config.policy, metrics=metrics)
     channels = FixedChannels(_channels(config, fleet, authority))
-    gateway = _discord(served, channels, authority, metrics) if _in_discord(config) else None
-    router = Router(fleet, charge=_charging(fleet, authority, gateway, metrics))
     put = partial(_put, fleet=fleet, authority=authority, channels=channels)
     reloading = Reloading(config, served.read, path=config.path, put=put, metrics=metrics)
+    gateway = _discord(served, channels, authority, reloading) if _in_discord(config) else None
+    router = Router(fleet, charge=_charging(fleet, authority, gateway, metrics))
     stopping = asyncio.Event()
     # Before anybody hears that we listen, and may send one.
     async with signals(on_first=stopping.set, on_second=fleet.kill, on_reload=reloading.ask):
@@ -221,7 +221,7 @@ def _channels(config: Config, fleet: LocalFleet, authority: Authority) -> tuple[
 
 
 def _discord(
-    served: Served, channels: FixedChannels, authority: Authority, metrics: GatewayMetrics
+    served: Served, channels: FixedChannels, authority: Authority, reloading: Reloading[Config]
 ) -> DiscordGateway:
     # The library takes a while to import, and most terminals don't need it.
     from repobridge_gateway import discord_gateway  # noqa: PLC0415
@@ -236,4 +236,10 @@ def _discord(
         ),
         store_directory=served.fleet.state_dir / "discord",
     )
-    return discord_gateway.DiscordGateway(settings, channels, authority=authority, metrics=metrics)
+    return discord_gateway.DiscordGateway(
+        settings,
+        channels,
+        authority=authority,
+        metrics=reloading.metrics,
+        reload=reloading.reload,
+    )

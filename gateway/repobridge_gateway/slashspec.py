@@ -32,6 +32,7 @@ class Slash(StrEnum):
     ATTACH = "attach"
     MODEL = "model"
     MODE = "mode"
+    RELOAD = "reload"
     HELP = "help"
 
 
@@ -79,6 +80,7 @@ SPECS: dict[Slash, Spec] = {
     Slash.ATTACH: Spec("How to open the session's live terminal"),
     Slash.MODEL: Spec("Change the session's model", _MANAGE, _MODEL, is_public=True),
     Slash.MODE: Spec("Change what the agent may do by itself", _MANAGE, _MODE, is_public=True),
+    Slash.RELOAD: Spec("Read the gateway's settings again", Permission.RELOAD_CONFIG),
     Slash.HELP: Spec("What can be done here"),
 }
 

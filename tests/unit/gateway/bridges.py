@@ -24,6 +24,7 @@ class HandOperations:
         self.slept: list[Actor] = []
         self.refusal: Refusal | None = None
         self.in_the_way: list[str] = []
+        self.reloads: list[Actor] = []
 
     def idle_seconds(self, served: Served) -> float | None:
         """Ten minutes."""
@@ -34,6 +35,11 @@ class HandOperations:
         if self.refusal is not None:
             raise self.refusal
         self.slept.append(actor)
+
+    async def reload(self, actor: Actor) -> str:
+        """Notes who wants it."""
+        self.reloads.append(actor)
+        return "In force from now on: `access`."
 
     def attach(self, served: Served, conversation: str) -> str:
         """The command of the cluster."""

@@ -319,6 +319,7 @@ TABLE: Mapping[str, tuple[Act, frozenset[Permission]]] = {
     "/attach": (commands("attach"), frozenset({PROMPT})),
     "/model": (commands("model", model="opus"), frozenset({MANAGE})),
     "/mode": (commands("mode", mode="plan"), frozenset({MANAGE})),
+    "/reload": (commands("reload"), frozenset({Permission.RELOAD_CONFIG})),
     "/help": (commands("help"), frozenset({PROMPT})),
     "completed session": (completes("diff", "session"), frozenset({PROMPT})),
     "completed model": (completes("model", "model"), frozenset({MANAGE})),

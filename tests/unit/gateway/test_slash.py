@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from repobridge.errors import Refusal, Status
 from repobridge.session import events as ev
+from repobridge_gateway.access import Access, Permission, Rule
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus
 from repobridge_gateway.slashspec import make_commands
 from tests.fakes.discord import Answer, Channel, Discord, Reset, SeenMessage
@@ -92,6 +94,25 @@ async def test_commands_are_for_whom_they_are_for_and_asleep_nobody_is_woken_to_
         assert message.content.startswith("You may not ") is not is_allowed, command
         assert message.is_ephemeral is (command in FOR_ALL or not is_allowed), command
     assert (stage.bridge.woken, stage.operations.slept) == (0, [])
+
+
+async def test_settings_are_read_again_for_whom_the_settings_let_and_nobody_else_hears_of_it(
+    stage: Stage,
+) -> None:
+    asker = stage.people["asker"]
+    reloads = Rule(user_id=str(asker.id), permissions=frozenset({Permission.RELOAD_CONFIG}))
+    rules = stage.served.access.at(str(stage.guild.id)).rules
+    access = Access(rules=rules, wide=(reloads,))
+    stage.channels.served.set({str(stage.channel.id): replace(stage.served, access=access)})
+    for who in EVERYBODY:
+        message = await run(stage, who, "reload")
+        told = (
+            "In force from now on: `access`."
+            if who == "asker"
+            else "You may not have the settings read again here."
+        )
+        assert (message.is_ephemeral, message.content) == (True, told)
+    assert [each.id for each in stage.operations.reloads] == [str(asker.id)]
 
 
 async def test_a_channel_without_a_bridge_has_no_commands(stage: Stage) -> None:
