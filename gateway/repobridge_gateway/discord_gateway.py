@@ -100,6 +100,11 @@ class DiscordGateway:
         self._clock = clock
 
         self._store: Store | None = None
+        self._is_open = asyncio.Event()
+
+    async def opened(self) -> None:
+        """Waits until it has its store; in vain where that can't be opened, which ends `run`."""
+        await self._is_open.wait()
 
     def ledger(self) -> Ledger:
         """Where limits are remembered; raises a Refusal while it does not serve."""
@@ -115,6 +120,7 @@ class DiscordGateway:
         """Serves; raises BotError for what a person has to mend, and what the store refuses."""
         store = await SqliteStore.open(self._settings.store_directory, clock=self._clock)
         self._store = store
+        self._is_open.set()
         try:
             await _Serving(
                 self._settings,

@@ -198,6 +198,8 @@ def _charging(
 
     async def charge(bridge: AnyBridge, message_id: str) -> None:
         uid = fleet.bridge(bridge.name).uid
+        if gateway is not None:
+            await gateway.opened()  # who writes in the first moment of `serve` waits that long
         await throttle.charge_terminal(message_id, uid=uid, name=bridge.name)
 
     return charge
