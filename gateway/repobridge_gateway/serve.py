@@ -24,6 +24,7 @@ from repobridge_gateway.fleet.local import LocalFleet
 from repobridge_gateway.fleet.port import Bridge as AnyBridge
 from repobridge_gateway.fleet.settings import BridgeSpec, FleetSettings
 from repobridge_gateway.limits.memory import MemoryLedger
+from repobridge_gateway.limits.memory_metrics import MemoryLedgerMetrics
 from repobridge_gateway.local_server import open_local_server
 from repobridge_gateway.metrics import GatewayMetrics
 from repobridge_gateway.reloading import Reloading
@@ -190,6 +191,8 @@ def _charging(
 ) -> Charge:
     """How messages from terminals are charged: beside those from Discord, where there are some."""
     memory = MemoryLedger()
+    if gateway is None:
+        metrics.registry.register(MemoryLedgerMetrics(memory))
     throttle = Throttle(
         gateway.ledger if gateway else lambda: memory,
         authority=authority,

@@ -209,6 +209,7 @@ async def test_one_address_tells_what_serve_and_its_runners_count(
         url = f"http://127.0.0.1:{found[1]}/metrics"
         asleep = await asyncio.to_thread(scraped, url)
         assert asleep['repobridge_gateway_bridges{phase="ASLEEP"}'] == 1
+        assert asleep["repobridge_gateway_ledger_evicted_total"] == 0
         assert not [name for name in asleep if name.startswith("repobridge_runner")]
         assert (await serve.chat("-m", "hello")).code == 0
         awake = await asyncio.to_thread(scraped, url)
