@@ -10,6 +10,7 @@ from repobridge import settings_file
 from repobridge.settings_file import SettingsError
 from repobridge_gateway.access import Permission, Rule
 from repobridge_gateway.authority import Policy
+from repobridge_gateway.policy_settings import LimitsSettings
 from repobridge_gateway.settings import GatewaySettings
 
 GUILD, ROLE = "1123581321345589144", "2123581321345589144"
@@ -30,6 +31,7 @@ def test_access_is_said_for_all_guilds_and_for_one(tmp_path: Path) -> None:
     assert load(tmp_path, text).policy() == Policy(
         rules=(Rule(role_id=ROLE, permissions=frozenset({Permission.PROMPT})),),
         guilds={GUILD: (Rule(role_name="Ops", permissions=frozenset({Permission.RELOAD_CONFIG})),)},
+        limits=LimitsSettings(),
     )
 
 
