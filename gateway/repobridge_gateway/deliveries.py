@@ -92,8 +92,11 @@ class Deliveries:
         return self._make(told, asked=(asked,))
 
     async def _ended(self, told: Told, ended: ev.TurnEnded, view: TurnView) -> Delivery:
-        asked_by = view.opened.message_id if view.opened is not None else ""
         row = await self._row_of(view.turn_id)
+        # A gateway that was killed behind the turn's beginning may read no more than its end.
+        asked_by = turn_of(row)[1] if row is not None else ""
+        if view.opened is not None:
+            asked_by = view.opened.message_id
         said = await self._answer(told, ended, view, asked_by=asked_by)
         lost = make_turn(
             self._uid,

@@ -13,6 +13,7 @@ from repobridge.session import events as ev
 from repobridge_gateway.chat import ChatMessage, Person, Place
 from repobridge_gateway.deliveries import Deliveries, Told
 from repobridge_gateway.limits.ledger import UsageKey, UsageRow, Used
+from repobridge_gateway.render.turn_view import TurnView
 from repobridge_gateway.requested import TURN, turn_of
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.store.sqlite import SqliteStore
@@ -36,7 +37,7 @@ class Log:
         self._deliveries = Deliveries("uid", store.clicks, store.inbox)
         self.events: list[ev.Event] = []
 
-    async def tells(self, turn: str, *bodies: ev.Body) -> None:
+    async def tells(self, turn: str, *bodies: ev.Body, view: TurnView | None = None) -> None:
         """New events of a turn."""
         for body in bodies:
             event = ev.Event(
@@ -48,16 +49,16 @@ class Log:
                 conversation_id="main",
             )
             self.events.append(event)
-            await self.read(event)
+            await self.read(event, view=view)
 
-    async def read(self, event: ev.Event) -> None:
+    async def read(self, event: ev.Event, *, view: TurnView | None = None) -> None:
         """An event, for the first time or again."""
         told = Told(
             event=event,
             client=self._client,
             channel_id="100",
             threshold=1500,
-            view=None,
+            view=view,
             guild_id=GUILD,
         )
         delivery = await self._deliveries.of(told)
@@ -114,3 +115,14 @@ async def test_the_row_of_a_turn_is_found_by_the_whole_of_its_name(log: Log) -> 
     assert (found.kind, turn_of(found)) == (TURN, ("t1", "7"))
     assert await log.store.clicks.turn("uid", "t") is None
     assert await log.store.clicks.turn("other", "t1") is None
+
+
+async def test_the_end_of_a_turn_of_which_no_more_is_read_answers_who_asked(log: Log) -> None:
+    await log.store.inbox.receive(ASKED, bridge="uid", conversation="main")
+    await log.tells("t1", ev.TurnOpened(ev.TurnOrigin.MESSAGE, "1000"))
+    ended = ev.TurnEnded(ev.TurnOutcome.COMPLETED, final_markdown="hello")
+    await log.tells("t1", ended, view=TurnView("t1"))
+    (due,) = await log.store.outbox.due()
+    said = await log.store.outbox.sending(due.send_id)
+    assert said is not None
+    assert said.piece.reply_to == "1000"
