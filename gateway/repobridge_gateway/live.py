@@ -79,7 +79,7 @@ class LiveMessage:
         self._over = asyncio.Event()
         self._is_lost = False
         self._is_bare = False
-        self._is_taken_up = is_taken_up
+        self._is_tried = is_taken_up
         self._edited = edited
         self._pace = PACE_SECONDS
         self._asked_at = -math.inf
@@ -103,6 +103,7 @@ class LiveMessage:
                 if not self._over.is_set():
                     await self._show()
             await self._over.wait()
+            await self._find()
             await self._settle()
         except Refusal as refusal:
             _log.warning("live message not kept", turn=self.live.turn, error=str(refusal))
@@ -132,6 +133,7 @@ class LiveMessage:
         await self._store.put_live(self.live)
         piece = self._picture()
         self._asked_at = time.monotonic() if is_new else -math.inf
+        self._is_tried = True
         try:
             sent = await self._editor.send(
                 self.live.channel_id, piece, nonce=self.live.nonce, priority=Priority.NOTICE
@@ -146,9 +148,17 @@ class LiveMessage:
         self.live = replace(self.live, message_id=sent)
         await self._store.live_sent(self.live.bridge, self.live.turn, message_id=sent)
 
+    async def _find(self) -> None:
+        """Learns the id of what may stand there, as it has to be changed once more."""
+        pause = PACE_SECONDS
+        while not self.live.message_id and not self._is_lost and self._may_have_been_sent():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, SLOWEST_SECONDS)
+            await self._appear()
+
     def _may_have_been_sent(self) -> bool:
-        """Whether an earlier gateway may have sent it, and Discord still knows its nonce."""
-        age = steady.now().since(self.live.begun) if self._is_taken_up and self.live.begun else None
+        """Whether it was tried, here or by an earlier gateway, and Discord still knows its nonce."""
+        age = steady.now().since(self.live.begun) if self._is_tried and self.live.begun else None
         return age is not None and 0 <= age < _NONCE_SECONDS
 
     async def _show(self) -> None:
@@ -187,6 +197,7 @@ class LiveMessage:
         old = self.live
         self.live = replace(old, message_id="", begun=None)
         await self._appear()
+        await self._find()
         if not self.live.message_id:
             self.live = old
             return

@@ -23,6 +23,7 @@ from tests.fakes.discord import (
     Gate,
     Held,
     Permission,
+    Reset,
     Status,
 )
 from tests.unit.gateway.bots import Heard, heard
@@ -183,6 +184,31 @@ async def test_a_gateway_that_died_while_it_sent_makes_no_second_message(stage: 
     again = await stage.board()
     await again.turn("t1", "", channel, lambda _: saying("still working"))
     await stage.until("still working")
+
+
+async def test_an_answer_that_was_lost_makes_no_second_message(stage: Stage) -> None:
+    board, channel = await stage.board(), str(stage.channel.id)
+    stage.discord.faults.on(_CREATE, Reset(acts=True), Status(503))
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await stage.until("working")
+    await board.turn("t1", "", channel, lambda _: saying("still working"))
+    await stage.until("still working")
+
+
+async def test_what_may_stand_there_is_found_and_shrunk_though_the_turn_is_over(
+    stage: Stage,
+) -> None:
+    board, channel, gate = await stage.board(), str(stage.channel.id), Gate()
+    stage.discord.faults.on(_CREATE, ActThenHold(gate))
+    await board.turn("t1", "", channel, lambda _: saying("working"))
+    await gate.reached()
+    await board.close()
+    await gate.open()
+    again = await stage.board()
+    stage.discord.faults.on(_CREATE, Status(503), Reset(acts=True))
+    again.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("done")
+    await stage.until_rows()
 
 
 async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stage: Stage) -> None:
