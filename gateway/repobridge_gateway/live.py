@@ -157,7 +157,7 @@ class LiveMessage:
             await self._appear()
 
     def _may_have_been_sent(self) -> bool:
-        """Whether it was tried, here or by an earlier gateway, and Discord still knows its nonce."""
+        """Whether it was tried, by whichever gateway, and Discord still knows its nonce."""
         age = steady.now().since(self.live.begun) if self._is_tried and self.live.begun else None
         return age is not None and 0 <= age < _NONCE_SECONDS
 
