@@ -28,6 +28,7 @@ PACE_SECONDS = 1.1
 SLOWEST_SECONDS = 15.0
 RENEW_SECONDS = 45 * 60.0
 """Messages that are older than an hour may be edited far less often: another takes over before."""
+_FOLLOWED = Piece("-# It goes on further down.")
 _NONCE_SECONDS = 110.0
 _ARCHIVED = 50083
 _ARCHIVED_TRIES = 8
@@ -165,7 +166,7 @@ class LiveMessage:
         if not self.live.message_id:
             await self._appear()
             return
-        if self._clock() - self.live.made_at > RENEW_SECONDS:
+        if self._age > RENEW_SECONDS:
             await self._renew()
             return
         piece = self._picture()
@@ -193,21 +194,28 @@ class LiveMessage:
         slower = self._pace * 2 if took > 2 * PACE_SECONDS else self._pace * 0.9
         self._pace = min(max(slower, PACE_SECONDS), SLOWEST_SECONDS)
 
+    @property
+    def _age(self) -> float:
+        """In seconds; by the clock on the wall only where the machine has started anew."""
+        age = steady.now().since(self.live.begun) if self.live.begun else None
+        return self._clock() - self.live.made_at if age is None else age
+
     async def _renew(self) -> None:
+        """Goes on in another message. The old one is changed first: whoever dies in between leaves
+        one message that can be found by its row, and none that nobody knows.
+        """
         old = self.live
+        try:
+            await self._editor.settle(old.channel_id, old.message_id, _FOLLOWED)
+        except (ChatError, Overloaded) as error:
+            self._failed(error)
+            return
         self.live = replace(old, message_id="", begun=None)
         await self._appear()
         await self._find()
         if not self.live.message_id:
             self.live = old
-            return
         self._shown = None
-        try:
-            await self._editor.settle(
-                old.channel_id, old.message_id, Piece("-# It goes on further down.")
-            )
-        except (ChatError, Overloaded) as error:
-            _log.debug("old live message not changed", error=str(error))
 
     async def _settle(self) -> None:
         """The last edit, tried until it is done or can't be."""

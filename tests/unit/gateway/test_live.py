@@ -211,6 +211,38 @@ async def test_what_may_stand_there_is_found_and_shrunk_though_the_turn_is_over(
     await stage.until_rows()
 
 
+async def test_a_message_that_grows_old_is_followed_by_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, channel = await stage.working()
+    monkeypatch.setattr(live, "RENEW_SECONDS", 0.0)
+    await board.turn("t1", "", channel, lambda _: saying("still working"))
+    await stage.discord.until(lambda: len(stage.texts) == 2)
+    monkeypatch.undo()
+    board.turn_ended("t1", lambda _: saying("done"))
+    await stage.discord.until(lambda: stage.texts[-1] == "done")
+    assert set(stage.texts[:-1]) == {"-# It goes on further down."}
+    await stage.until_rows()
+
+
+async def test_a_gateway_that_died_while_another_followed_leaves_none_as_it_was(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, channel = await stage.working()
+    gate = Gate()
+    stage.discord.faults.on(_CREATE, ActThenHold(gate))
+    monkeypatch.setattr(live, "RENEW_SECONDS", 0.0)
+    await board.turn("t1", "", channel, lambda _: saying("still working"))
+    await gate.reached()
+    await board.close()
+    monkeypatch.undo()
+    await gate.open()
+    again = await stage.board()
+    again.turn_ended("t1", lambda _: saying("done"))
+    await stage.until("-# It goes on further down.", "done")
+    await stage.until_rows()
+
+
 async def test_a_turn_that_ended_while_nobody_looked_is_shrunk_all_the_same(stage: Stage) -> None:
     board, _ = await stage.working()
     await board.close()
