@@ -272,7 +272,8 @@ class Sender:
             return
         if fault is Fault.FORBIDDEN:
             self._forbidden.add(due.channel_id)
-            self._pause(due.channel_id, str(error), FORBIDDEN_SECONDS)
+            # Without a code it is no word about the channel: a proxy's page may be gone at once.
+            self._pause(due.channel_id, str(error), FORBIDDEN_SECONDS if code else 0.0)
             _log_of(sending).warning("channel closed to us", error=str(error))
             # Somebody may only have to give us a permission back.
             if code and sending.tries >= MOST_TRIES:

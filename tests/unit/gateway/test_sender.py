@@ -83,7 +83,9 @@ async def test_what_nobody_answered_is_sent_again_and_comes_once(
     assert post.sender.last_error(str(channel.id)) == ""
 
 
-@pytest.mark.parametrize("struck", [TooMany(via=False), Cloudflare(429)])
+@pytest.mark.parametrize(
+    "struck", [TooMany(via=False), Cloudflare(429), Cloudflare(403), Cloudflare(404)]
+)
 async def test_what_discord_has_no_time_for_was_not_sent_and_waits(
     discord: Discord, channel: Channel, post: Post, struck: Struck
 ) -> None:
