@@ -14,7 +14,16 @@ from tests.cluster.handle import CommandFailed
 from tests.cluster.people import PATIENCE_SECONDS
 from tests.cluster.processes import first_process
 from tests.cluster.product import READY_SECONDS, SYSTEM, Product
-from tests.fakes.discord import GENEROUS, Channel, Discord, Guild, Message, Person, SeenMessage
+from tests.fakes.discord import (
+    GENEROUS,
+    Channel,
+    Discord,
+    Gate,
+    Guild,
+    Message,
+    Person,
+    SeenMessage,
+)
 
 _IN_SYSTEM, _DEPLOYMENT = f"--namespace={SYSTEM}", "deployment/repobridge-gateway"
 _PODS = ("pods", "--selector=app.kubernetes.io/component=gateway")
@@ -82,6 +91,16 @@ class Team:
         spec = {"discord": {"channelId": str(channel.id)}, **spec}
         await self.gateway.product.apply(name, **spec)
         return channel
+
+    async def reached(self, gate: Gate, channel: Channel) -> None:
+        """Waits until the agent of a channel is at a gate of its answer."""
+        try:
+            await gate.reached(timeout=PATIENCE_SECONDS)
+        except TimeoutError:
+            shown = [each.content for each in self.discord.seen(channel)]
+            stands = await self.gateway.product.kubectl("get", "rb,pods", "-o", "wide")
+            log = await self.gateway.log()
+            raise AssertionError(f"{channel.name}: {shown}\n{stands}\n{log[-5000:]}") from None
 
     async def answer_to(self, message: Message) -> SeenMessage:
         """The reply to a message."""

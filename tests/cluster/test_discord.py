@@ -72,8 +72,8 @@ async def test_each_message_is_answered_once_whatever_is_killed_or_goes_to_sleep
         model.when(f"the {name} one", bash(_RUN), Text(["one\n", gate, "two\n"]))
     channels = {name: await team.serve(name, agent=agent, workspace=WORKSPACE) for name in gates}
     asked = {name: [team.ann.say(channels[name], f"the {name} one")] for name in gates}
-    for gate in gates.values():
-        await gate.reached(timeout=PATIENCE_SECONDS)
+    for name, gate in gates.items():
+        await team.reached(gate, channels[name])
 
     # One comes while its bridge is on its way to sleep, one when it has arrived there.
     await person.product.scale("tired", 0)
