@@ -24,10 +24,11 @@ from repobridge_gateway.chat import (
     Place,
 )
 from repobridge_gateway.fleet.status import BridgePhase, BridgeStatus, RunnerLink
-from repobridge_gateway.handover import LARGEST_FILE_BYTES, Handover
+from repobridge_gateway.handover import LARGEST_FILE_BYTES, Handover, Waker
 from repobridge_gateway.inbox import Effect, InboxState, Kept
 from repobridge_gateway.session_client import SessionClient
 from repobridge_gateway.store.inboxrows import SqliteInbox
+from repobridge_gateway.store.port import InboxStore
 from repobridge_gateway.store.sqlite import SqliteStore
 from tests.fakes.scripted_claude.installed import ScriptedClaude
 from tests.session.faulty import scripted_runner
@@ -107,6 +108,27 @@ def attachment(name: str = "a.txt", *, size: int = 0) -> Attachment:
     return Attachment(attachment_id="5", name=name, size=size, media_type="", url="there")
 
 
+def handover_to(
+    bridge: HandBridge,
+    inbox: InboxStore,
+    *,
+    waker: Waker,
+    files: Files | None = None,
+    again_seconds: float = 1.0,
+) -> Handover:
+    """What hands over to a bridge whose channel is open to everybody."""
+    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
+    source = files or Files()
+    return Handover(
+        lambda: served,
+        inbox=inbox,
+        members=Members(source, clock=lambda: 0.0),
+        files=source,
+        waker=waker,
+        again_seconds=again_seconds,
+    )
+
+
 @asynccontextmanager
 async def handing_over(
     handover: Handover, store: SqliteStore, *messages: ChatMessage
@@ -138,15 +160,7 @@ async def refused(store: SqliteStore, number: int) -> tuple[str, str]:
 async def test_a_change_of_the_bridge_is_worth_another_try_at_once(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "store")
     bridge, waker = HandBridge(wanted=lambda: None), SecretMissing()
-    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
-    handover = Handover(
-        lambda: served,
-        inbox=store.inbox,
-        members=Members(Files(), clock=lambda: 0.0),
-        files=Files(),
-        waker=waker,
-        again_seconds=3600.0,
-    )
+    handover = handover_to(bridge, store.inbox, waker=waker, again_seconds=3600.0)
     async with handing_over(handover, store, message(7, "hello")):
         await waker.until(1)
         async with asyncio.timeout(60):
@@ -163,19 +177,12 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
     tmp_path: Path,
 ) -> None:
     store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
-    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
     files = Files()
     files.of["1"] = ChatError(Fault.FORBIDDEN, "Missing Access", code=50001)
     files.of["2"] = [attachment("`@everyone`.bin", size=LARGEST_FILE_BYTES + 1)]
     files.of["3"] = [attachment("x" * 1001)]
     files.of["4"] = [replace(attachment(), url="refused")]
-    handover = Handover(
-        lambda: served,
-        inbox=store.inbox,
-        members=Members(files, clock=lambda: 0.0),
-        files=files,
-        waker=Awake(),
-    )
+    handover = handover_to(bridge, store.inbox, waker=Awake(), files=files)
     messages = [message(number, "look at this", has_file=True) for number in (1, 2, 3, 4)]
     scripted = ScriptedClaude(tmp_path / "agent")
     async with (
@@ -200,14 +207,7 @@ async def test_files_that_can_not_be_had_stand_in_the_way_of_no_other_message(
 
 async def test_what_was_taken_back_while_its_bridge_woke_is_never_begun(tmp_path: Path) -> None:
     store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
-    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
-    handover = Handover(
-        lambda: served,
-        inbox=store.inbox,
-        members=Members(Files(), clock=lambda: 0.0),
-        files=Files(),
-        waker=Awake(),
-    )
+    handover = handover_to(bridge, store.inbox, waker=Awake())
     async with (
         scripted_runner(tmp_path, ScriptedClaude(tmp_path / "agent")) as runner,
         handing_over(handover, store, message(1, "never mind"), message(2, "do it")),
@@ -228,15 +228,7 @@ async def test_what_was_taken_back_while_its_bridge_woke_is_never_begun(tmp_path
 
 async def test_what_our_own_store_refuses_is_no_refusal_of_the_runners(tmp_path: Path) -> None:
     store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
-    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
-    handover = Handover(
-        lambda: served,
-        inbox=FailingOnce(store._database),
-        members=Members(Files(), clock=lambda: 0.0),
-        files=Files(),
-        waker=Awake(),
-        again_seconds=0.01,
-    )
+    handover = handover_to(bridge, FailingOnce(store._database), waker=Awake(), again_seconds=0.01)
     async with (
         scripted_runner(tmp_path, ScriptedClaude(tmp_path / "agent")) as runner,
         bridge.joined(runner),
@@ -253,14 +245,7 @@ async def test_what_our_own_store_refuses_is_no_refusal_of_the_runners(tmp_path:
 
 async def test_what_became_a_command_or_nothing_is_passed_by_without_a_word(tmp_path: Path) -> None:
     store, bridge = await SqliteStore.open(tmp_path / "store"), HandBridge(wanted=lambda: None)
-    served = Served(uid="uid", bridge=bridge, channel_id="1", created_at=0.0, access=OPEN)
-    handover = Handover(
-        lambda: served,
-        inbox=store.inbox,
-        members=Members(Files(), clock=lambda: 0.0),
-        files=Files(),
-        waker=Awake(),
-    )
+    handover = handover_to(bridge, store.inbox, waker=Awake())
     edits = [MessageEdited(message_id=each, place=PLACE, content=text) for each, text in EDITED]
     for number in (1, 2):
         await store.inbox.receive(message(number, "hello"), bridge="uid", conversation="main")
