@@ -45,11 +45,10 @@ from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.port import Say, Store
 from repobridge_gateway.threadlists import is_final
 from repobridge_gateway.throttle import Throttle
+from repobridge_gateway.toldonce import ToldOnce
 
 WAITING = 10_000
 """Events that may wait to be taken in."""
-TOLD_AGAIN_SECONDS = 60.0
-"""For so long somebody who may not ask is not told so again in the same channel."""
 _STORE_AGAIN_SECONDS = 1.0
 _NO_WORDS = (
     "There is nothing in that for the agent to read: of what is forwarded, of polls and of stickers"
@@ -132,8 +131,7 @@ class Reception:
         self._lanes: dict[str, deque[ChatEvent]] = {}
         self._waiting = 0
         self._parents: dict[str, Place] = {}
-        self._refused: dict[tuple[str, str], tuple[str, float]] = {}
-        """By channel and person, which message was refused last with a word, and when."""
+        self._refused = ToldOnce()
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -237,7 +235,10 @@ class Reception:
             return
         found = await self._admission(message, served, text)
         why_not = found.refusal
-        if why_not and self._has_read_why(message):
+        user_id, now = message.author.user_id, self._clock()
+        if why_not and self._refused.has_told(
+            place.channel_id, user_id, message.message_id, now=now
+        ):
             await self._store.inbox.pass_by(place.channel_id, message.message_id)
             return
         if why := why_not or _why_unread(message):
@@ -292,20 +293,6 @@ class Reception:
         ):
             self._hearers.said()
         return True
-
-    def _has_read_why(self, message: ChatMessage) -> bool:
-        """Whether somebody was told a moment ago why they may not ask there.
-
-        Who goes on writing would have us say it each time, for all of the channel to read.
-        """
-        place, now = (message.place.channel_id, message.author.user_id), self._clock()
-        told_id, told_at = self._refused.get(place, ("", 0.0))
-        if told_id not in {"", message.message_id} and 0 <= now - told_at < TOLD_AGAIN_SECONDS:
-            return True
-        if len(self._refused) >= WAITING:
-            self._refused.clear()
-        self._refused[place] = message.message_id, now
-        return False
 
     async def _edited(self, event: MessageEdited) -> None:
         text = "That message was edited, but the agent had begun with it; `/cancel` stops it."

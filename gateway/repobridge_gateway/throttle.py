@@ -22,10 +22,8 @@ from repobridge_gateway.limits.bucket import Bucket
 from repobridge_gateway.limits.ledger import Charge, Ledger, Take
 from repobridge_gateway.limits.policy import Asker, Said, takes_for
 from repobridge_gateway.metrics import GatewayMetrics
+from repobridge_gateway.toldonce import ToldOnce
 
-TOLD_AGAIN_SECONDS = 60.0
-"""For at least so long nobody is told again, in the same channel, that a limit is reached."""
-_REMEMBERED = 10_000
 _SENTENCES = {
     "user": "That came too soon after your last messages, so it was not run",
     "window": "That is more than you may ask in this time, so it was not run",
@@ -60,10 +58,7 @@ class Throttle:
         self._authority = authority
         self._metrics = metrics or GatewayMetrics()
         self._clock = clock
-        self._told: dict[tuple[str, str], tuple[str, float, float]] = {}
-        """By channel and whose limit it is: the message that was answered, when, and until when
-        nobody is told again.
-        """
+        self._told = ToldOnce()
 
     async def charge(
         self, message_id: str, *, served: Served, person: Person, place: Place
@@ -93,7 +88,8 @@ class Throttle:
             limit=limit,
             user=person.user_id,
         )
-        if self._has_told((place.channel_id, take.subject), message_id, until=until):
+        now = self._clock()
+        if self._told.has_told(place.channel_id, take.subject, message_id, now=now, until=until):
             return Denied(until)
         when = f"<t:{math.ceil(until)}:R>"
         return Denied(until, f"{_SENTENCES[limit]}; it can be sent again {when}.")
@@ -133,18 +129,6 @@ class Throttle:
         # An answer of earlier may name a limit that is none any more: the first stands for it.
         named = next((take for take in takes if take.slot == answer.refused_by), takes[0])
         return named, answer.until
-
-    def _has_told(self, whose: tuple[str, str], message_id: str, *, until: float) -> bool:
-        now = self._clock()
-        told_id, told_at, quiet_until = self._told.get(whose, ("", 0.0, 0.0))
-        # The same message comes again where its answer could not be kept.
-        if told_id not in {"", message_id} and told_at <= now < quiet_until:
-            return True
-        self._told.pop(whose, None)
-        self._told[whose] = message_id, now, max(until, now + TOLD_AGAIN_SECONDS)
-        if len(self._told) > _REMEMBERED:
-            del self._told[next(iter(self._told))]  # who was told the longest ago
-        return False
 
 
 def _name_of(take: Take) -> str:

@@ -35,10 +35,11 @@ from repobridge_gateway.chat import (
 from repobridge_gateway.inbox import InboxState
 from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.outbox import Outgoing
-from repobridge_gateway.reception import TOLD_AGAIN_SECONDS, Reception
+from repobridge_gateway.reception import Reception
 from repobridge_gateway.speech import sentence
 from repobridge_gateway.store.sqlite import SqliteStore
 from repobridge_gateway.throttle import Throttle
+from repobridge_gateway.toldonce import TOLD_AGAIN_SECONDS
 from tests.unit.gateway.bridges import HandBridge
 
 CHANNEL, THREAD, GUILD = "100", "101", "1"

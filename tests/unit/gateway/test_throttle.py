@@ -15,7 +15,8 @@ from repobridge_gateway.chat import Person, Place
 from repobridge_gateway.limits.ledger import Ledger
 from repobridge_gateway.limits.memory import MemoryLedger
 from repobridge_gateway.metrics import GatewayMetrics
-from repobridge_gateway.throttle import TOLD_AGAIN_SECONDS, Denied, Throttle
+from repobridge_gateway.throttle import Denied, Throttle
+from repobridge_gateway.toldonce import TOLD_AGAIN_SECONDS
 from tests.unit.gateway.bridges import HandBridge
 
 PLACE = Place(guild_id="1", channel_id="100", parent_id="")
